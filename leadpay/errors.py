@@ -1,0 +1,283 @@
+"""Every exception that leadpay raises.
+
+::
+
+    LeadError                        the base of everything we raise
+      ConfigurationError             a setting is missing or contradictory
+      InvalidRequestError            also a ValueError: refused here, before anything was sent
+      RequestNotSentError            surely not executed: DNS, connect, TLS
+      OutcomeUnknownError            a write went out and no answer came back: it may have happened
+      APIError                       the bank answered with an error
+        BadRequestError              400
+        AuthenticationError          401
+        PermissionDeniedError        403
+        NotFoundError                404
+        ConflictError                409
+        UnprocessableEntityError     422
+        RateLimitError               429
+        ServerError                  5xx, on reads
+      MalformedResponseError         a 2xx answer that we cannot read (money may have moved)
+      WebhookError
+        SignatureError               whatever is wrong with a signature header or a signature
+        MalformedEventError          authentic, but unreadable
+      RouterError                    a bad handler, filter or inclusion
+
+No message contains a secret, a token, a name or an account number: messages are logged.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a request or a body: which field, and why."""
+
+    parameter: str
+    """The field, as a dotted path (``creditor.name``) or a JSON path (``$.amount``)."""
+    reason: str
+    """Why it was refused, without the value itself."""
+
+
+class InvalidParameter(NamedTuple):
+    """One entry of ``invalid_parameters`` in the bank's error answers."""
+
+    parameter: str | None
+    reason: str | None
+
+
+class LeadError(Exception):
+    """The base of everything that leadpay raises."""
+
+    idempotency_key: str | None = None
+    """The key of the write that failed; pass it again to resume that very write. None for reads."""
+
+    def __init__(self, message: str | None = None, *, idempotency_key: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+        if idempotency_key is not None:
+            self.idempotency_key = idempotency_key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by state, since subclasses take keyword-only arguments."""
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(cls: type[LeadError], args: tuple[Any, ...], state: dict[str, Any]) -> LeadError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(LeadError):
+    """A setting is missing or contradictory; raised at construction."""
+
+
+class InvalidRequestError(LeadError, ValueError):
+    """The request was refused here, before anything was sent."""
+
+    def __init__(
+        self, problems: Iterable[Problem], *, operation: str = "request", idempotency_key: str | None = None
+    ) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        """What is wrong, field by field; never empty."""
+        listed = "; ".join(f"{parameter}: {reason}" for parameter, reason in self.problems)
+        super().__init__(f"{operation} was not sent: {listed}", idempotency_key=idempotency_key)
+
+
+class RequestNotSentError(LeadError):
+    """The request surely was not executed: no connection to the bank came about (DNS, connect, TLS)."""
+
+    def __init__(self, message: str | None = None, *, attempts: int = 1, idempotency_key: str | None = None) -> None:
+        super().__init__(message, idempotency_key=idempotency_key)
+        self.attempts: int = attempts
+        """How many times it was tried."""
+
+
+class OutcomeUnknownError(LeadError):
+    """A write went out, and silence or a 5xx came back, to the last attempt: it may or may not have happened.
+
+    Never start over with a new key: that is how a payment is sent twice. Call the same method with the same
+    arguments and ``idempotency_key=error.idempotency_key``, now or after a restart: the bank then executes
+    the write once or gives back the first answer. For ``cancel`` and ``reject_return_request``, which have no
+    key in the bank's description, retrieve the payment and look.
+    """
+
+    def __init__(self, operation: str, *, attempts: int, idempotency_key: str | None, reason: str = "no answer") -> None:
+        self.operation: str = operation
+        """The SDK's name of the call, such as ``send``."""
+        self.attempts: int = attempts
+        """How many times it was tried."""
+        self.reason: str = reason
+        """What was seen last, such as ``no answer`` or ``HTTP 502``."""
+        super().__init__(
+            f"{operation} may or may not have happened ({reason}, {attempts} attempt{'s' * (attempts != 1)}): "
+            f"call it again with idempotency_key={idempotency_key!r}; never with a new one",
+            idempotency_key=idempotency_key,
+        )
+
+
+class APIError(LeadError):
+    """The bank answered with an error.
+
+    Branch on the class or on ``code``, the only machine-readable field. Any field but
+    ``status`` can be None, since the bank leaves fields out and a proxy's error page has none.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        problem: Mapping[str, Any] | None = None,
+        *,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        attempts: int = 1,
+        idempotency_key: str | None = None,
+    ) -> None:
+        problem = problem or {}
+        self.status: int = status
+        """The HTTP status of the answer."""
+        self.code: str | None = _text(problem.get("code"))
+        self.title: str | None = _text(problem.get("title"))
+        self.detail: str | None = _text(problem.get("detail"))
+        """The bank's free text. It can quote what was sent, so it is kept out of ``str(error)``."""
+        self.instance: str | None = _text(problem.get("instance"))
+        self.invalid_parameters: tuple[InvalidParameter, ...] = tuple(_invalid(problem.get("invalid_parameters")))
+        self.request_id: str | None = request_id
+        """The bank's own number for this request, to quote to its support."""
+        self.retry_after: float | None = retry_after
+        """Seconds that the bank asked us to wait, if it did."""
+        self.attempts: int = attempts
+        """How many times it was tried."""
+        words = [f"HTTP {status}", self.code, *(f"({p.parameter})" for p in self.invalid_parameters if p.parameter)]
+        prefix = f"request {request_id}: " if request_id else ""
+        super().__init__(prefix + " ".join(word for word in words if word), idempotency_key=idempotency_key)
+
+    @classmethod
+    def of(cls, status: int, problem: Mapping[str, Any] | None = None, **context: Any) -> "APIError":
+        """Make the subclass that fits the HTTP status."""
+        fitting = ServerError if status >= _SERVER_ERRORS else _BY_STATUS.get(status, APIError)
+        return fitting(status, problem, **context)
+
+
+def _text(value: object) -> str | None:
+    """Keep strings; the fields of an error answer are hints, so another type is no reason to fail."""
+    return value if isinstance(value, str) else None
+
+
+def _invalid(value: object) -> Iterable[InvalidParameter]:
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, dict):
+            yield InvalidParameter(_text(entry.get("parameter")), _text(entry.get("reason")))
+
+
+class BadRequestError(APIError):
+    """400: the bank could not accept the request as it stands."""
+
+
+class AuthenticationError(APIError):
+    """401: the token or the credentials were refused."""
+
+
+class PermissionDeniedError(APIError):
+    """403: a scope, an account or the source IP address is not allowed."""
+
+
+class NotFoundError(APIError):
+    """404: the bank has no such object."""
+
+
+class ConflictError(APIError):
+    """409: the same key is still in progress, or a return request is already active."""
+
+
+class UnprocessableEntityError(APIError):
+    """422: understood, and refused."""
+
+
+class RateLimitError(APIError):
+    """429: too many requests; ``retry_after`` says how many seconds to wait, if the bank said so."""
+
+
+class ServerError(APIError):
+    """5xx: the bank's fault. Only reads raise it: on a write it is an OutcomeUnknownError."""
+
+
+_SERVER_ERRORS: Final = 500
+_BY_STATUS: Final[dict[int, type[APIError]]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+class MalformedResponseError(LeadError):
+    """The bank said yes, in a body that we cannot read: money may have moved.
+
+    ``str(error)`` has one ``reason @ $.path`` line for each thing that is wrong, and no values.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], *, body: Any = None, status: int = 200, idempotency_key: str | None = None
+    ) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        """What is wrong, path by path; never empty."""
+        self.body: Any = body
+        """What came in: bytes from the network, or the data that was structured. It can hold personal data."""
+        self.status: int = status
+        """The HTTP status of the answer."""
+        super().__init__(
+            "\n".join(f"{reason} @ {parameter}" for parameter, reason in self.problems), idempotency_key=idempotency_key
+        )
+
+
+class WebhookError(LeadError):
+    """A webhook cannot be accepted."""
+
+
+SignatureReason: TypeAlias = Literal[
+    "missing_header",
+    "malformed_header",
+    "no_known_version",
+    "body_not_bytes",
+    "no_secret",
+    "mismatch",
+    "too_old",
+    "too_new",
+]
+"""Why a signature was refused. ``too_old`` and ``too_new`` are authentic: look at the clock and the tolerance."""
+
+_SIGNATURE_REASONS: Final[dict[SignatureReason, str]] = {
+    "missing_header": "there is no Lead-Signature header",
+    "malformed_header": "the Lead-Signature header cannot be read",
+    "no_known_version": "the Lead-Signature header has no signature of a version that we know",
+    "body_not_bytes": "the body is not bytes; pass the raw bytes as they came",
+    "no_secret": "there is no signing secret to compare with, or an empty one",
+    "mismatch": "no signature matches the body and the secrets",
+    "too_old": "the signature's time is too far in the past",
+    "too_new": "the signature's time is too far in the future",
+}
+
+
+class SignatureError(WebhookError):
+    """Whatever is wrong with a signature header or a signature; ``reason`` is one of a few fixed words."""
+
+    def __init__(self, reason: SignatureReason) -> None:
+        super().__init__(f"{reason}: {_SIGNATURE_REASONS[reason]}")
+        self.reason: SignatureReason = reason
+
+
+class MalformedEventError(WebhookError):
+    """The webhook is authentic, but its body cannot be read as an event."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        """What is wrong, path by path; never empty."""
+        super().__init__("\n".join(f"{reason} @ {parameter}" for parameter, reason in self.problems))
+
+
+class RouterError(LeadError):
+    """A handler, a filter or an inclusion is wrong; raised at import time, naming the culprit."""
