@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,9 +21,6 @@ WEBHOOK_SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "production": ("3.216.219.186",),
 }
 """The IP addresses from which each environment sends its webhooks, for an allow-list."""
-
-LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-"""The only hosts that may be called without TLS: a token in clear text is everybody's token."""
 
 SCOPES: Final = "instant_payment/read_write event/read"
 """What a token is asked to allow: all that this SDK calls, and no more."""
@@ -74,9 +72,10 @@ def base_url(environment: str | None, url: str | None) -> str:
             although its host is not loopback.
     """
     if url is None:
-        if environment not in BASE_URLS:
+        found = BASE_URLS.get(environment or "")
+        if found is None:
             raise ConfigurationError(f"environment: must be one of {', '.join(sorted(BASE_URLS))}")
-        return BASE_URLS[environment]
+        return found
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -84,9 +83,17 @@ def base_url(environment: str | None, url: str | None) -> str:
         raise ConfigurationError("base_url: cannot be read as a URL") from error
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment or parts.username is not None:
         raise ConfigurationError("base_url: must be http(s)://host[:port][/path], without credentials or a query")
-    if parts.scheme == "http" and host not in LOOPBACK_HOSTS:
+    if parts.scheme == "http" and not _is_loopback(host):
+        # A token in clear text is everybody's token.
         raise ConfigurationError("base_url: without TLS only a loopback host may be called")
     return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @attrs.frozen(kw_only=True)
@@ -113,6 +120,8 @@ class Settings:
             client_secret=found.get("LEAD_CLIENT_SECRET"),
             environment=found.get("LEAD_ENVIRONMENT", "sandbox"),
             base_url=found.get("LEAD_BASE_URL"),
-            webhook_secrets=tuple(s for part in found.get("LEAD_WEBHOOK_SECRETS", "").split(",") if (s := part.strip())),
+            webhook_secrets=tuple(
+                s for part in found.get("LEAD_WEBHOOK_SECRETS", "").split(",") if (s := part.strip())
+            ),
             inbox=found.get("LEAD_INBOX"),
         )

@@ -102,7 +102,9 @@ class OutcomeUnknownError(LeadError):
     key in the bank's description, retrieve the payment and look.
     """
 
-    def __init__(self, operation: str, *, attempts: int, idempotency_key: str | None, reason: str = "no answer") -> None:
+    def __init__(
+        self, operation: str, *, attempts: int, idempotency_key: str | None, reason: str = "no answer"
+    ) -> None:
         self.operation: str = operation
         """The SDK's name of the call, such as ``send``."""
         self.attempts: int = attempts

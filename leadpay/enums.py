@@ -1,0 +1,224 @@
+"""The bank's lists of words, open at the end: a value that is not listed is kept, and says so.
+
+The bank's pages show older spellings beside newer ones, and both have been on the wire. So nothing here refuses
+a string: ``Status("frozen")`` compares and prints as ``"frozen"``, and its ``is_known`` is False.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, Self
+
+OLDER_SPELLINGS: Final[Mapping[str, str]] = {
+    "duplicate": "duplication",
+    "following_return_request": "honor_return_request",
+    "fraudulent": "fraud_suspected",
+    "invalid_creditor_account_number": "creditor_account_number_invalid",
+    "no_answer_from_customer": "customer_no_response",
+    "not_justified": "undue_payment",
+    "requested_by_customer": "customer_requested",
+    "unknown_sender": "initiating_party_unrecognized",
+    "instant_payment.counterparty_status_update": "instant_payment.counterparty_status_updated",
+    "instant_payment.return_request_status_update": "instant_payment.return_request_status_updated",
+}
+"""Words that the bank's older pages use, and the word that took their place."""
+
+_UNKNOWN: Final = "UNKNOWN"
+
+
+class OpenEnum(StrEnum):
+    """A string from a list that the bank may lengthen at any time."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        # Not added to the members: a hostile sender could otherwise fill the memory with made-up values.
+        unknown = str.__new__(cls, value)
+        unknown._name_ = _UNKNOWN
+        unknown._value_ = str(value)
+        return unknown
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this version of leadpay lists the value."""
+        return self._name_ != _UNKNOWN
+
+    @property
+    def current(self) -> Self:
+        """The same meaning in the bank's current spelling: ``duplicate`` gives ``DUPLICATION``."""
+        return type(self)(OLDER_SPELLINGS.get(self._value_, self._value_))
+
+
+class Direction(OpenEnum):
+    """Who initiated the payment."""
+
+    OUTGOING = "outgoing"
+    INCOMING = "incoming"
+
+
+class CurrencyCode(OpenEnum):
+    """An ISO 4217 code."""
+
+    USD = "USD"
+
+
+class Status(OpenEnum):
+    """Our side of a payment: funds have moved on the account only if it is ``posted``."""
+
+    CREATED = "created"
+    UNDER_REVIEW = "under_review"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    POSTED = "posted"
+
+
+class CounterpartyStatus(OpenEnum):
+    """The other side of an outgoing payment, after it has posted on ours."""
+
+    POSTED = "posted"
+    UNDER_REVIEW = "under_review"
+    REJECTED = "rejected"
+
+
+class RejectedBy(OpenEnum):
+    """Who rejected a payment."""
+
+    LEAD = "lead"
+    NETWORK = "network"
+    COUNTERPARTY = "counterparty"
+
+
+class RejectionReason(OpenEnum):
+    """Why a payment was rejected."""
+
+    ACCOUNT_CLOSED = "account_closed"
+    CREDITOR_ACCOUNT_NUMBER_INVALID = "creditor_account_number_invalid"
+    ACCOUNT_BLOCKED = "account_blocked"
+    WRONG_AMOUNT = "wrong_amount"
+    CREDITOR_NAME_MISMATCH = "creditor_name_mismatch"
+    CREDITOR_ADDRESS_INCORRECT = "creditor_address_incorrect"
+    CREDITOR_IDENTIFICATION_INVALID = "creditor_identification_invalid"
+    DUPLICATION = "duplication"
+    REGULATORY_REASON = "regulatory_reason"
+    NARRATIVE = "narrative"
+    ACCOUNT_NUMBER_INCORRECT = "account_number_incorrect"
+    NON_SUFFICIENT_FUNDS = "non_sufficient_funds"
+    AGGREGATE_LIMIT_EXCEEDED = "aggregate_limit_exceeded"
+    PARTICIPANT_NOT_ON_NETWORK = "participant_not_on_network"
+    ROUTING_NUMBER_FORMAT_INCORRECT = "routing_number_format_incorrect"
+    PARTICIPANT_SIGNED_OFF = "participant_signed_off"
+    RESTRICTED_BY_ACCOUNT_NUMBER_CONTROLS = "restricted_by_account_number_controls"
+    OTHER = "other"
+
+
+class ReturnReason(OpenEnum):
+    """Why a payment is a return."""
+
+    HONOR_RETURN_REQUEST = "honor_return_request"
+    WRONG_AMOUNT = "wrong_amount"
+    DUPLICATION = "duplication"
+    INITIATING_PARTY_UNRECOGNIZED = "initiating_party_unrecognized"
+    FRAUD_SUSPECTED = "fraud_suspected"
+    UNDUE_PAYMENT = "undue_payment"
+    NARRATIVE = "narrative"
+    CUSTOMER_REQUESTED = "customer_requested"
+    REGULATORY_REASON = "regulatory_reason"
+    AMOUNT_TOO_LOW = "amount_too_low"
+    OTHER = "other"
+
+
+class ReturnRequestReason(OpenEnum):
+    """Why a return is asked for."""
+
+    CREDITOR_ACCOUNT_NUMBER_INVALID = "creditor_account_number_invalid"
+    WRONG_AMOUNT = "wrong_amount"
+    CUSTOMER_REQUESTED = "customer_requested"
+    DUPLICATION = "duplication"
+    FRAUD_SUSPECTED = "fraud_suspected"
+    NARRATIVE = "narrative"
+    SERVICE_NOT_RENDERED = "service_not_rendered"
+    TECHNICAL_PROBLEM = "technical_problem"
+    UNDUE_PAYMENT = "undue_payment"
+    PER_AGENT_REQUEST = "per_agent_request"
+    OTHER = "other"
+
+
+class ReturnRequestRejectionReason(OpenEnum):
+    """Why a return request was turned down."""
+
+    ACCOUNT_CLOSED = "account_closed"
+    NON_SUFFICIENT_FUNDS = "non_sufficient_funds"
+    CUSTOMER_REQUESTED = "customer_requested"
+    LEGAL_DECISION = "legal_decision"
+    CUSTOMER_NO_RESPONSE = "customer_no_response"
+    RETURNED_PREVIOUSLY = "returned_previously"
+    NARRATIVE = "narrative"
+    PER_AGENT_REQUEST = "per_agent_request"
+    OTHER = "other"
+
+
+class ReturnRequestStatus(OpenEnum):
+    """Where a return request stands: ``pending`` if we asked, ``response_needed`` if we are asked."""
+
+    PENDING = "pending"
+    RESPONSE_NEEDED = "response_needed"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class ResolvedBy(OpenEnum):
+    """Who resolved a return request."""
+
+    CLIENT = "client"
+    LEAD = "lead"
+    NETWORK = "network"
+    COUNTERPARTY = "counterparty"
+
+
+class EventType(OpenEnum):
+    """What happened. Other products' events reach the same endpoint."""
+
+    INSTANT_PAYMENT_UNDER_REVIEW = "instant_payment.under_review"
+    INSTANT_PAYMENT_POSTED = "instant_payment.posted"
+    INSTANT_PAYMENT_REJECTED = "instant_payment.rejected"
+    INSTANT_PAYMENT_COUNTERPARTY_STATUS_UPDATED = "instant_payment.counterparty_status_updated"
+    INSTANT_PAYMENT_RETURN_REQUEST_RESPONSE_NEEDED = "instant_payment.return_request_response_needed"
+    INSTANT_PAYMENT_RETURN_REQUEST_STATUS_UPDATED = "instant_payment.return_request_status_updated"
+    ACH_PROCESSING = "ach.processing"
+    ACH_SUBMITTED = "ach.submitted"
+    ACH_POSTED = "ach.posted"
+    ACH_UNDER_REVIEW = "ach.under_review"
+    ACH_APPROVED = "ach.approved"
+    ACH_REJECTED = "ach.rejected"
+    ACH_PENDING_RETURN = "ach.pending_return"
+    ACH_RETURNED = "ach.returned"
+    ACH_CORRECTED = "ach.corrected"
+    ACH_CANCELED = "ach.canceled"
+    ACH_SCHEDULED = "ach.scheduled"
+    ACH_RETURN_DISHONORED = "ach.return_dishonored"
+    ACH_RETURN_CONTESTED = "ach.return_contested"
+    ACCOUNT_NUMBER_CREATED = "account_number.created"
+    INTERNAL_TRANSFER_SUCCEEDED = "internal_transfer.succeeded"
+    INTERNAL_TRANSFER_FAILED = "internal_transfer.failed"
+    INTERNAL_TRANSFER_POSTED = "internal_transfer.posted"
+    INTERNAL_TRANSFER_REJECTED = "internal_transfer.rejected"
+    LENDING_DISBURSEMENT_PROCESSING = "lending.disbursement.processing"
+    LENDING_DISBURSEMENT_SUCCEEDED = "lending.disbursement.succeeded"
+    LENDING_DISBURSEMENT_FAILED = "lending.disbursement.failed"
+    LENDING_DISBURSEMENT_ACH_CORRECTION = "lending.disbursement.ach_correction"
+    WIRE_CREATED = "wire.created"
+    WIRE_UNDER_REVIEW = "wire.under_review"
+    WIRE_SCHEDULED = "wire.scheduled"
+    WIRE_PROCESSING = "wire.processing"
+    WIRE_POSTED = "wire.posted"
+    WIRE_REJECTED = "wire.rejected"
+    WIRE_CANCELED = "wire.canceled"
+    WIRE_CANCEL_PENDING = "wire.cancel_pending"
+    WIRE_RETURN_REQUEST_RECEIVED = "wire.return_request.received"
+    FUNDING_POSTED = "funding.posted"
+    FUNDING_REJECTED = "funding.rejected"
+
+    @property
+    def is_instant_payment(self) -> bool:
+        """Whether the event is about an instant payment, of a kind that we know or not."""
+        return self._value_.startswith("instant_payment.")

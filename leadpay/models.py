@@ -1,0 +1,281 @@
+"""What the bank says, as frozen values. Money is integer cents; times are aware; nothing is coerced.
+
+Fields that we don't know yet are kept in ``unknown_fields`` and come back out of ``leadpay.unstructure``.
+A repr shows no name, no account number, no token and no free text: values end up in logs.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from leadpay.enums import (
+    CounterpartyStatus,
+    CurrencyCode,
+    Direction,
+    EventType,
+    RejectedBy,
+    RejectionReason,
+    ResolvedBy,
+    ReturnReason,
+    ReturnRequestReason,
+    ReturnRequestRejectionReason,
+    ReturnRequestStatus,
+    Status,
+)
+from leadpay.errors import InvalidRequestError, Problem
+
+MAX_AMOUNT: Final = 2**63 - 1
+"""Largest amount in cents: the bank's integers have 64 bits."""
+
+MAX_FRACTION_DIGITS: Final = 30
+"""Longest fraction that ``cents`` looks at: enough for any price, and a bound on the size of its integers."""
+
+Cents: TypeAlias = int
+"""An amount of money: a whole number of cents."""
+
+_DOLLARS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def cents(amount: str | Decimal) -> Cents:
+    """Turn dollars into cents, exactly: ``cents("19.99")`` is 1999.
+
+    Args:
+        amount: dollars as a string of digits with an optional fraction, or as a Decimal.
+
+    Returns:
+        The amount in cents.
+
+    Raises:
+        InvalidRequestError: it is a float, a bool or an int (dollars or cents?), is negative or not a number,
+            has a fraction of a cent, or is larger than the bank's integers.
+    """
+    if isinstance(amount, str):
+        if not _DOLLARS.fullmatch(amount):
+            raise _amount("must be digits with an optional fraction, such as '19.99'")
+        amount = Decimal(amount)
+    elif not isinstance(amount, Decimal):
+        raise _amount(f"must be a str or a Decimal of dollars, not {type(amount).__name__}")
+    if not amount.is_finite() or amount < 0:
+        raise _amount("must be a number that is not negative")
+    if amount > MAX_AMOUNT:
+        raise _amount("is larger than the bank's integers")
+    if -amount.as_tuple().exponent > MAX_FRACTION_DIGITS:  # type: ignore[operator] - an int wherever is_finite() holds
+        raise _amount(f"has more than {MAX_FRACTION_DIGITS} digits after the point")
+    # A context could round in silence, so the exponent is moved by hand.
+    numerator, denominator = amount.as_integer_ratio()
+    whole, rest = divmod(numerator * 100, denominator)
+    if rest:
+        raise _amount("has a fraction of a cent")
+    if whole > MAX_AMOUNT:
+        raise _amount("is larger than the bank's integers")
+    return whole
+
+
+def _amount(reason: str) -> InvalidRequestError:
+    return InvalidRequestError([Problem("amount", reason)], operation="cents")
+
+
+# No weak references, here and below: the converter fills an unfrozen twin with the same slots.
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Model:
+    """The base of all that the bank says."""
+
+    _unknown_fields: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
+
+    @property
+    def unknown_fields(self) -> Mapping[str, Any]:
+        """The fields that this version of leadpay doesn't know, as they came in."""
+        return self._unknown_fields or _NOTHING
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Party(Model):
+    """A debtor or a creditor. ``name`` has 3 to 35 characters, ``account_number`` 1 to 17."""
+
+    name: str = attrs.field(repr=False)
+    account_number: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Agent(Model):
+    """A financial institution, by its nine-digit routing number."""
+
+    routing_number: str
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class PaymentIdentifiers(Model):
+    """The numbers under which the network knows a payment; the caller can set none of them."""
+
+    end_to_end_id: str | None = None
+    uetr: str | None = None
+    transaction_id: str | None = None
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Return(Model):
+    """Why a payment is a return."""
+
+    reason: ReturnReason
+    details: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Rejection(Model):
+    """Who rejected a payment, and why."""
+
+    rejected_by: RejectedBy
+    reason: RejectionReason
+    details: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class RelatedObjects(Model):
+    """A return's original, and an original's returns."""
+
+    original_payment_id: str | None = None
+    return_payment_ids: tuple[str, ...] | None = None
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class ReturnRequestResolution(Model):
+    """How a return request ended."""
+
+    resolved_at: datetime
+    resolved_by: ResolvedBy
+    rejection_reason: ReturnRequestRejectionReason | None = None
+    rejection_details: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class ReturnRequest(Model):
+    """A wish to have a payment back: ours for an outgoing payment, the counterparty's for an incoming one."""
+
+    status: ReturnRequestStatus
+    reason: ReturnRequestReason
+    created_at: datetime
+    details: str | None = attrs.field(default=None, repr=False)
+    deadline: datetime | None = None
+    """When an answer is due; an incoming one that nobody answered is rejected by the bank at midnight."""
+    resolution: ReturnRequestResolution | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it still waits for an answer, from us or from the counterparty."""
+        return self.status in (ReturnRequestStatus.PENDING, ReturnRequestStatus.RESPONSE_NEEDED)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class InstantPayment(Model):
+    """A payment, or the return of one.
+
+    ``status`` is our side and ``counterparty_status`` theirs: a posted payment has not arrived (the bank's page
+    on rejections and returns).
+    """
+
+    id: str
+    account_id: str
+    account_number_id: str
+    direction: Direction
+    status: Status
+    amount: Cents
+    currency_code: CurrencyCode
+    debtor: Party
+    debtor_agent: Agent
+    creditor: Party
+    creditor_agent: Agent
+    payment_identifiers: PaymentIdentifiers
+    related_objects: RelatedObjects
+    return_requests: tuple[ReturnRequest, ...]
+    created_at: datetime
+    updated_at: datetime
+    counterparty_status: CounterpartyStatus | None = None
+    description: str | None = attrs.field(default=None, repr=False)
+    rejection: Rejection | None = None
+    return_: Return | None = None
+    """``return`` on the wire; present exactly when this payment is a return."""
+
+    @property
+    def is_return(self) -> bool:
+        """Whether this payment gives an earlier one back."""
+        return self.return_ is not None
+
+    @property
+    def original_payment_id(self) -> str | None:
+        """The payment that this one returns; None if it is not a return."""
+        return self.related_objects.original_payment_id
+
+    @property
+    def return_payment_ids(self) -> tuple[str, ...]:
+        """The payments that return this one; empty if there are none."""
+        return self.related_objects.return_payment_ids or ()
+
+    @property
+    def active_return_request(self) -> ReturnRequest | None:
+        """The return request that still waits for an answer; there is at most one at a time."""
+        return next((request for request in reversed(self.return_requests) if request.is_active), None)
+
+    @property
+    def funds_moved(self) -> bool:
+        """Whether funds have moved on our account."""
+        return self.status == Status.POSTED
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the creditor has the money: posted here and, if outgoing, posted there."""
+        outgoing = self.direction == Direction.OUTGOING
+        return self.funds_moved and (not outgoing or self.counterparty_status == CounterpartyStatus.POSTED)
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Availability(Model):
+    """Whether a financial institution can receive instant payments."""
+
+    available: bool
+    routing_number: str
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class AccessToken(Model):
+    """An answer of the token endpoint. The token appears in no repr."""
+
+    access_token: str = attrs.field(repr=False)
+    token_type: str | None = None
+    expires_in: int | None = None
+    """Seconds from the answer on; obeyed, since the bank may hand out a token that is partly used up."""
+    scope: str | None = None
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Event(Model):
+    """Something that happened at the bank, of any of its products."""
+
+    id: str
+    event: EventType
+    """The type as it was spelled on the wire; see ``type``."""
+    created_at: datetime
+    object: Any = attrs.field(repr=False, hash=False)
+    """The JSON object that the event is about, in its newest version, not a snapshot."""
+
+    @property
+    def type(self) -> EventType:
+        """What happened, in the bank's current spelling."""
+        return self.event.current
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class InstantPaymentEvent(Event):
+    """Something that happened to an instant payment."""
+
+    object: InstantPayment = attrs.field(repr=False)
+
+    @property
+    def payment(self) -> InstantPayment:
+        """The payment in its newest version: its status may be later than this event's type says."""
+        return self.object
