@@ -1,0 +1,141 @@
+"""Signed webhooks over HTTP, and their redelivery.
+
+The bank's page on webhooks: success is any 2xx; otherwise again every three hours, up to 24 attempts.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+
+from leadpay.sandbox.clock import Clock
+from leadpay.sandbox.records import Event
+from leadpay.sandbox.schedule import Schedule
+from leadpay.webhooks.signature import HEADER, sign
+
+RETRY_AFTER: Final = 3 * 3600.0
+"""Seconds from one attempt to the next. From the bank's page on webhooks."""
+
+MAX_ATTEMPTS: Final = 24
+"""How often an event is sent to an endpoint that does not accept it. From the bank's page on webhooks."""
+
+TIMEOUT: Final = 10.0
+"""Seconds of real time that an endpoint has to answer. The bank does not say; a receiver should need far less."""
+
+MAX_REMEMBERED: Final = 100_000
+"""How many attempts are remembered, so that a sandbox that runs for weeks does not fill the memory."""
+
+
+class Endpoint(NamedTuple):
+    """Where webhooks go."""
+
+    url: str
+    secret: str
+
+
+class Attempt(NamedTuple):
+    """One webhook as it was sent."""
+
+    event_id: str
+    type: str
+    number: int
+    """Counted from 1."""
+    at: float
+    """Seconds since 1970."""
+    status: int | None
+    """What the endpoint answered; None if it did not."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the endpoint took it: any 2xx."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - what 2xx means
+
+
+class Deliverer:
+    """Sends every event to every endpoint, those of one payment one after the other.
+
+    Args:
+        clock: the sandbox's.
+        session: for the requests.
+        show: an event's JSON, in its newest version.
+        wake: called when a redelivery was planned or a webhook was sent.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        session: aiohttp.ClientSession,
+        show: Callable[[Event], dict[str, Any]],
+        wake: Callable[[], object],
+    ) -> None:
+        self.schedule = Schedule()
+        self.attempts: deque[Attempt] = deque(maxlen=MAX_REMEMBERED)
+        self._clock = clock
+        self._session = session
+        self._show = show
+        self._wake = wake
+        self._lanes: dict[tuple[Endpoint, str], deque[tuple[Event, int]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a webhook is on its way."""
+        return bool(self._tasks)
+
+    def send(self, event: Event, endpoint: Endpoint, number: int = 1) -> None:
+        """Send an event, after those of the same payment that are on their way.
+
+        Args:
+            event: which.
+            endpoint: where to.
+            number: the attempt's, counted from 1.
+        """
+        lane = (endpoint, event.payment_id)
+        waiting = self._lanes.get(lane)
+        if waiting is not None:
+            waiting.append((event, number))
+            return
+        self._lanes[lane] = deque([(event, number)])
+        task = asyncio.get_running_loop().create_task(self._drive(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def aclose(self) -> None:
+        """Give up what is on its way."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake()
+
+    async def _drive(self, lane: tuple[Endpoint, str]) -> None:
+        endpoint, waiting = lane[0], self._lanes[lane]
+        try:
+            while waiting:
+                await self._attempt(*waiting.popleft(), endpoint)
+        finally:
+            del self._lanes[lane]
+
+    async def _attempt(self, event: Event, number: int, endpoint: Endpoint) -> None:
+        at = self._clock.now()
+        body = json.dumps(self._show(event), separators=(",", ":")).encode()
+        headers = {HEADER: sign(body, endpoint.secret, int(at * 1000)), "Content-Type": "application/json"}
+        attempt = Attempt(event.id, event.type, number, at, await self._post(endpoint.url, body, headers))
+        self.attempts.append(attempt)
+        if not attempt.accepted and number < MAX_ATTEMPTS:
+            again = partial(self.send, event, endpoint, number + 1)
+            self.schedule.add(at + RETRY_AFTER, again, background=True)
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int | None:
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                return response.status
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return None

@@ -1,0 +1,73 @@
+"""Accounts and the money on them. Pure. What leaves an account goes to the outside world, and comes from there."""
+
+from typing import Final
+
+from leadpay.sandbox.records import Account, Party
+from leadpay.sandbox.refusals import Refused
+
+OPENING_BALANCE: Final = 10**14
+"""What is on an account that is opened at first use, in cents: a trillion dollars, so that nobody runs out by chance."""
+
+HOME_ROUTING_NUMBER: Final = "990000001"
+"""The routing number of the pretend bank itself."""
+
+
+class Ledger:
+    """All account numbers, and where the money is.
+
+    Args:
+        strict: whether an account number that nobody opened is refused; otherwise it is opened when first used.
+    """
+
+    __slots__ = ("_accounts", "_balances", "_outside", "strict")
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self._accounts: dict[str, Account] = {}
+        self._balances: dict[str, int] = {}
+        self._outside = 0
+
+    def open(self, account_number_id: str, *, balance: int = OPENING_BALANCE, name: str = "Sandbox Account") -> Account:
+        """Open an account number, or give the one that is open a new balance.
+
+        Args:
+            account_number_id: such as ``account_number_xyz123``.
+            balance: what is on it, in cents.
+            name: the holder's name.
+        """
+        suffix = account_number_id.removeprefix("account_number_")
+        holder = Party(name, f"{2_000_000_000 + len(self._accounts)}")
+        account = self._accounts.setdefault(account_number_id, Account(account_number_id, f"account_{suffix}", holder))
+        self._outside += self._balances.get(account_number_id, 0) - balance
+        self._balances[account_number_id] = balance
+        return account
+
+    def find(self, account_number_id: str) -> Account:
+        """The account number, opened now if it was not.
+
+        Raises:
+            Refused: 403, where the ledger is strict.
+        """
+        found = self._accounts.get(account_number_id)
+        if found is None and self.strict:
+            detail = "You do not have permission to access this account number."
+            raise Refused(403, "account_number_forbidden", detail, instance=account_number_id)
+        return found or self.open(account_number_id)
+
+    def balance(self, account_number_id: str) -> int:
+        """What is on an open account number, in cents."""
+        return self._balances[account_number_id]
+
+    def covers(self, account: Account, amount: int) -> bool:
+        """Whether so many cents can leave the account."""
+        return self._balances[account.id] >= amount
+
+    def move(self, account: Account, amount: int) -> None:
+        """Let so many cents come in, or leave where the amount is negative."""
+        self._balances[account.id] += amount
+        self._outside -= amount
+
+    @property
+    def total(self) -> int:
+        """All money, inside and outside, in cents: always 0."""
+        return sum(self._balances.values()) + self._outside

@@ -1,0 +1,184 @@
+"""The fifteen operations and the token endpoint: path, scope, idempotency, and what each does at the bank. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from leadpay.sandbox import payloads, validation, words
+from leadpay.sandbox.bank import Bank
+from leadpay.sandbox.journal import EVENTS_KEPT
+from leadpay.sandbox.records import moment
+from leadpay.sandbox.refusals import not_found
+from leadpay.sandbox.validation import Query
+
+Json = dict[str, Any]
+Body = Mapping[str, Any]
+
+READ: Final = frozenset({"instant_payment/read", "instant_payment/read_write"})
+WRITE: Final = frozenset({"instant_payment/read_write"})
+EVENTS: Final = frozenset({"event/read"})
+
+
+class Asked(NamedTuple):
+    """What an operation works on."""
+
+    object_id: str
+    body: Body
+    query: Query
+
+
+class Operation(NamedTuple):
+    """One of the bank's operations."""
+
+    name: str
+    method: str
+    path: re.Pattern[str]
+    scopes: frozenset[str]
+    run: Callable[[Bank, Asked], Json | None]
+    """Answers the JSON, or None for an empty body."""
+    has_body: bool = False
+    keyed: bool = False
+    """Whether the bank's description requires an idempotency key."""
+
+
+def _send(bank: Bank, asked: Asked) -> Json:
+    return payloads.payment(bank.send(validation.order(asked.body)))
+
+
+def _availability(bank: Bank, asked: Asked) -> Json:
+    number = validation.availability(asked.body)
+    return {"available": bank.check_availability(number), "routing_number": number}
+
+
+def _retrieve(bank: Bank, asked: Asked) -> Json:
+    return payloads.payment(bank.retrieve(asked.object_id))
+
+
+def _list(bank: Bank, asked: Asked) -> Json:
+    wanted, cursor = validation.payment_list(asked.query)
+    found, has_more = bank.payments.page(cursor, wanted.holds)
+    return {"objects": [payloads.payment(payment) for payment in found], "has_more": has_more}
+
+
+def _cancel(bank: Bank, asked: Asked) -> Json:
+    return payloads.payment(bank.cancel(asked.object_id))
+
+
+def _return(bank: Bank, asked: Asked) -> Json:
+    why = validation.reason(asked.body, words.SENT_RETURN_REASONS, words.EXPLAINED["return"])
+    return payloads.payment(bank.return_(asked.object_id, why))
+
+
+def _request_return(bank: Bank, asked: Asked) -> Json:
+    why = validation.reason(asked.body, words.SENT_REQUEST_REASONS, words.EXPLAINED["request_return"])
+    return payloads.payment(bank.request_return(asked.object_id, why))
+
+
+def _reject_return_request(bank: Bank, asked: Asked) -> Json:
+    choices, explained = words.SENT_REQUEST_REJECTION_REASONS, words.EXPLAINED["reject_return_request"]
+    why = validation.reason(asked.body, choices, explained)
+    return payloads.payment(bank.reject_return_request(asked.object_id, why))
+
+
+def _retrieve_event(bank: Bank, asked: Asked) -> Json:
+    event = bank.events.get(asked.object_id)
+    if event is None or event.created_at < moment(bank.now()) - EVENTS_KEPT:
+        raise not_found(asked.object_id)
+    return payloads.event(event, bank.retrieve(event.payment_id))
+
+
+def _list_events(bank: Bank, asked: Asked) -> Json:
+    wanted, cursor = validation.event_list(asked.query)
+    found, has_more = bank.events.page(cursor, wanted.holds, moment(bank.now()) - EVENTS_KEPT)
+    shown = [payloads.event(event, bank.retrieve(event.payment_id)) for event in found]
+    return {"objects": shown, "has_more": has_more}
+
+
+def _incoming(bank: Bank, asked: Asked) -> None:
+    bank.simulate_incoming(validation.arrival(asked.body))
+
+
+def _incoming_return(bank: Bank, asked: Asked) -> None:
+    why = validation.reason(asked.body, words.SENT_RETURN_REASONS)
+    bank.simulate_incoming_return(asked.object_id, validation.amount(asked.body), why)
+
+
+def _incoming_request(bank: Bank, asked: Asked) -> None:
+    bank.simulate_return_request(asked.object_id, validation.reason(asked.body, words.SENT_REQUEST_REASONS))
+
+
+def _request_rejection(bank: Bank, asked: Asked) -> None:
+    why = validation.reason(asked.body, words.REQUEST_REJECTION_REASONS)
+    bank.simulate_answer(asked.object_id, "rejected", why)
+
+
+def _request_acceptance(bank: Bank, asked: Asked) -> None:
+    bank.simulate_answer(asked.object_id, "accepted")
+
+
+def _path(template: str) -> re.Pattern[str]:
+    return re.compile(template.replace("{id}", "([^/]+)"))
+
+
+_PAYMENTS: Final = "/v1/instant_payments"
+_ONE: Final = "/v1/instant_payments/{id}"
+_SIMULATE: Final = "/v1/simulate/instant_payments"
+
+OPERATIONS: Final = (
+    Operation("send", "POST", _path(_PAYMENTS), WRITE, _send, has_body=True, keyed=True),
+    Operation("list", "GET", _path(_PAYMENTS), READ, _list),
+    Operation(
+        "check_availability", "POST", _path(f"{_PAYMENTS}/check_availability"), READ, _availability, has_body=True
+    ),
+    Operation("retrieve", "GET", _path(_ONE), READ, _retrieve),
+    Operation("cancel", "POST", _path(f"{_ONE}/cancel"), WRITE, _cancel),
+    Operation("return", "POST", _path(f"{_ONE}/return"), WRITE, _return, has_body=True, keyed=True),
+    Operation(
+        "request_return", "POST", _path(f"{_ONE}/request_return"), WRITE, _request_return, has_body=True, keyed=True
+    ),
+    Operation(
+        "reject_return_request",
+        "POST",
+        _path(f"{_ONE}/reject_return_request"),
+        WRITE,
+        _reject_return_request,
+        has_body=True,
+    ),
+    Operation("retrieve_event", "GET", _path("/v1/event/{id}"), EVENTS, _retrieve_event),
+    Operation("list_events", "GET", _path("/v1/event"), EVENTS, _list_events),
+    Operation("simulate_incoming", "POST", _path(f"{_SIMULATE}/incoming"), WRITE, _incoming, has_body=True, keyed=True),
+    Operation(
+        "simulate_incoming_return",
+        "POST",
+        _path(f"{_SIMULATE}/{{id}}/incoming_return"),
+        WRITE,
+        _incoming_return,
+        has_body=True,
+        keyed=True,
+    ),
+    Operation(
+        "simulate_incoming_return_request",
+        "POST",
+        _path(f"{_SIMULATE}/{{id}}/incoming_return_request"),
+        WRITE,
+        _incoming_request,
+        has_body=True,
+        keyed=True,
+    ),
+    Operation(
+        "simulate_incoming_return_request_rejection",
+        "POST",
+        _path(f"{_SIMULATE}/{{id}}/incoming_return_request_rejection"),
+        WRITE,
+        _request_rejection,
+        has_body=True,
+    ),
+    Operation(
+        "simulate_incoming_return_request_acceptance",
+        "POST",
+        _path(f"{_SIMULATE}/{{id}}/incoming_return_request_acceptance"),
+        WRITE,
+        _request_acceptance,
+    ),
+)
+"""Every operation but the token's."""

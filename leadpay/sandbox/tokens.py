@@ -1,0 +1,110 @@
+"""OAuth2 client credentials, as the bank's page on authentication has them. Pure."""
+
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from leadpay.sandbox.refusals import Refused
+from leadpay.sandbox.words import SCOPES
+
+LIFETIME: Final = 86_400.0
+"""How long a token lives, in seconds, unless told. From the bank's page on authentication."""
+
+
+class Grant(NamedTuple):
+    """What a token allows, and until when."""
+
+    token: str
+    scopes: frozenset[str]
+    expires_at: float
+    """Seconds since 1970."""
+
+
+class Tokens:
+    """Tokens that were handed out.
+
+    Args:
+        client_id: whose.
+        client_secret: the secret that proves it.
+        now: tells the time in seconds since 1970.
+        new_token: makes a token that nobody had before.
+        lifetime: in seconds.
+        scopes: the most that a token can allow.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        now: Callable[[], float],
+        new_token: Callable[[], str],
+        lifetime: float = LIFETIME,
+        scopes: frozenset[str] = SCOPES,
+    ) -> None:
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._now = now
+        self._new_token = new_token
+        self._grants: dict[str, Grant] = {}
+        self._last: Grant | None = None
+        self.lifetime = lifetime
+        self.scopes = scopes
+        self.issued = 0
+        """How many tokens were asked for with success."""
+
+    def issue(self, body: Mapping[str, Any], *, same: bool = False) -> dict[str, Any]:
+        """Answer a request for a token.
+
+        Args:
+            body: the validated JSON body.
+            same: whether to hand the last token out once more, with less time left, refused or not.
+
+        Raises:
+            Refused: 401, wrong credentials; 400, a scope that cannot be had.
+        """
+        if not (_same(body["client_id"], self._client_id) and _same(body["client_secret"], self._client_secret)):
+            raise Refused(401, "invalid_client", "The client credentials are not valid.")
+        scopes = frozenset(str(body["scope"]).split()) if body.get("scope") else self.scopes
+        if not scopes <= self.scopes:
+            raise Refused(400, "invalid_scope", "A scope is unknown or not granted to this client.")
+        self.issued += 1
+        grant = self._last if same and self._last else Grant(self._new_token(), scopes, self._now() + self.lifetime)
+        if grant is not self._last:
+            self._grants[grant.token] = self._last = grant
+        return {
+            "access_token": grant.token,
+            "token_type": "Bearer",
+            "scope": " ".join(sorted(grant.scopes)),
+            "expires_in": max(0, round(grant.expires_at - self._now())),
+        }
+
+    def check(self, authorization: str | None, needed: frozenset[str]) -> str:
+        """The token of a request that may be served.
+
+        Args:
+            authorization: the header, or None.
+            needed: the scopes of which one must be had.
+
+        Raises:
+            Refused: 401, no valid token; 403, none of the scopes.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        grant = self._grants.get(token) if scheme.lower() == "bearer" else None
+        if grant is None or self._now() >= grant.expires_at:
+            raise Refused(401, "unauthorized", "The access token is missing, unknown or expired.")
+        if not needed & grant.scopes:
+            raise Refused(403, "insufficient_scope", f"One of these scopes is needed: {', '.join(sorted(needed))}.")
+        return token
+
+    def revoke(self, token: str) -> None:
+        """Let a token expire at once."""
+        self._grants.pop(token, None)
+
+    def revoke_all(self) -> None:
+        """Let every token expire at once."""
+        self._grants.clear()
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode(errors="replace"))
