@@ -2,6 +2,7 @@
 
 from leadpay.sandbox.bank import Bank as Bank
 from leadpay.sandbox.clock import ManualClock as ManualClock
+from leadpay.sandbox.faults import Fault as Fault
 from leadpay.sandbox.outcomes import account_number as account_number
 from leadpay.sandbox.outcomes import describe as describe
 from leadpay.sandbox.server import Sandbox as Sandbox

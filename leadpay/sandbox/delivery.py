@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 from leadpay.sandbox.clock import Clock
+from leadpay.sandbox.disguise import disguise
+from leadpay.sandbox.faults import WEBHOOK, Faults
 from leadpay.sandbox.records import Event
 from leadpay.sandbox.schedule import Schedule
 from leadpay.webhooks.signature import HEADER, sign
@@ -63,6 +65,7 @@ class Deliverer:
         session: for the requests.
         show: an event's JSON, in its newest version.
         wake: called when a redelivery was planned or a webhook was sent.
+        faults: what goes wrong on request.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Deliverer:
         session: aiohttp.ClientSession,
         show: Callable[[Event], dict[str, Any]],
         wake: Callable[[], object],
+        faults: Faults,
     ) -> None:
         self.schedule = Schedule()
         self.attempts: deque[Attempt] = deque(maxlen=MAX_REMEMBERED)
@@ -78,6 +82,9 @@ class Deliverer:
         self._session = session
         self._show = show
         self._wake = wake
+        self._faults = faults
+        self._first: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self._overtaken: dict[Endpoint, Event] = {}
         self._lanes: dict[tuple[Endpoint, str], deque[tuple[Event, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -85,6 +92,31 @@ class Deliverer:
     def busy(self) -> bool:
         """Whether a webhook is on its way."""
         return bool(self._tasks)
+
+    def announce(self, event: Event, endpoint: Endpoint) -> None:
+        """Send a new event for the first time, with the faults that strike now."""
+        late = self._faults.draw(("webhook_delayed", "webhook_reordered"), WEBHOOK)
+        overtaken = self._overtaken.pop(endpoint, None)
+        if late is None:
+            self.send(event, endpoint)
+        elif late.kind == "webhook_reordered":
+            self._overtaken[endpoint] = event
+            self._later(late.value, partial(self._flush, endpoint, event))
+        else:
+            self._later(late.value, partial(self.send, event, endpoint))
+        if self._faults.draw(("webhook_duplicate",), WEBHOOK):
+            self.send(event, endpoint)
+        if overtaken is not None:
+            self.send(overtaken, endpoint)
+
+    def _later(self, seconds: float, action: Callable[[], object]) -> None:
+        self.schedule.add(self._clock.now() + seconds, action)
+        self._wake()
+
+    def _flush(self, endpoint: Endpoint, event: Event) -> None:
+        if self._overtaken.get(endpoint) is event:
+            del self._overtaken[endpoint]
+            self.send(event, endpoint)
 
     def send(self, event: Event, endpoint: Endpoint, number: int = 1) -> None:
         """Send an event, after those of the same payment that are on their way.
@@ -125,13 +157,25 @@ class Deliverer:
 
     async def _attempt(self, event: Event, number: int, endpoint: Endpoint) -> None:
         at = self._clock.now()
-        body = json.dumps(self._show(event), separators=(",", ":")).encode()
-        headers = {HEADER: sign(body, endpoint.secret, int(at * 1000)), "Content-Type": "application/json"}
+        body, signature = self._signed(event, number, endpoint, at)
+        headers = {HEADER: signature, "Content-Type": "application/json"}
         attempt = Attempt(event.id, event.type, number, at, await self._post(endpoint.url, body, headers))
         self.attempts.append(attempt)
         if not attempt.accepted and number < MAX_ATTEMPTS:
             again = partial(self.send, event, endpoint, number + 1)
             self.schedule.add(at + RETRY_AFTER, again, background=True)
+        else:
+            self._first.pop((event.id, endpoint.url), None)
+
+    def _signed(self, event: Event, number: int, endpoint: Endpoint, at: float) -> tuple[bytes, str]:
+        first = (event.id, endpoint.url)
+        if number > 1 and self._faults.draw(("webhook_old_timestamp",), WEBHOOK):
+            return self._first[first]
+        shown = disguise(self._show(event), self._faults, WEBHOOK)
+        body = json.dumps(shown, separators=(",", ":")).encode()
+        signature = sign(body, endpoint.secret, int(at * 1000))
+        self._first.setdefault(first, (body, signature))
+        return body, signature
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int | None:
         try:

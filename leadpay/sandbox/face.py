@@ -1,11 +1,14 @@
 """The bank's HTTP semantics without any HTTP library: one Call in, one Answer out. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Any, Final, NamedTuple
 
 from leadpay.sandbox import validation
 from leadpay.sandbox.bank import Bank
+from leadpay.sandbox.disguise import disguise
+from leadpay.sandbox.faults import Fault, Faults
 from leadpay.sandbox.idempotency import MAX_KEY_LENGTH, Answered, Keys
 from leadpay.sandbox.operations import OPERATIONS, Asked, Operation
 from leadpay.sandbox.refusals import Refused
@@ -34,6 +37,19 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = (_JSON,)
+    fate: Fault | None = None
+    """What the connection does to it."""
+    key: str | None = None
+    """The idempotency key that stays in progress until :meth:`Face.finish`."""
+
+
+BEFORE: Final = ("cut_before", "rate_limited", "rate_limited_date", "server_error", "bad_gateway")
+"""Faults that strike before anything is processed."""
+
+AFTER: Final = ("answer_lost", "answer_cut", "slow", "server_error_after", "bad_gateway_after", "webhook_first")
+"""Faults that strike once a request has been processed."""
+
+_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 def answer_with(status: int, shown: Mapping[str, Any] | None, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
@@ -50,48 +66,104 @@ class Face:
     Args:
         bank: the state machine.
         tokens: who may call.
+        faults: what goes wrong on request.
     """
 
-    __slots__ = ("_bank", "_keys", "_tokens")
+    __slots__ = ("_bank", "_faults", "_keys", "_tokens")
 
-    def __init__(self, bank: Bank, tokens: Tokens) -> None:
+    def __init__(self, bank: Bank, tokens: Tokens, faults: Faults) -> None:
         self._bank = bank
         self._tokens = tokens
+        self._faults = faults
         self._keys = Keys()
 
+    def handle(self, call: Call) -> Answer:
+        """Serve a call in process: :meth:`answer` and :meth:`finish` in one."""
+        answer = self.answer(call)
+        self.finish(answer)
+        return answer
+
     def answer(self, call: Call) -> Answer:
-        """Serve a call; whatever is wrong with it becomes an answer of the bank's error shape."""
+        """Serve a call; whatever is wrong with it becomes an answer of the bank's error shape.
+
+        A keyed request stays in progress until the answer is given to :meth:`finish`.
+        """
         if call.path == TOKEN_PATH and call.method == "POST":
-            return self._token(call)
+            return self._visited("token", lambda: self._token(call))
         try:
             operation, object_id = route(call)
-            self._tokens.check(call.headers.get("authorization"), operation.scopes)
-            return self._serve(operation, object_id, call)
         except Refused as refused:
             return answer_with(refused.status, refused.body(), refused.headers)
+        return self._visited(operation.name, lambda: self._authorized(operation, object_id, call))
+
+    def finish(self, answer: Answer) -> None:
+        """An answer is on its way: its key is in progress no longer."""
+        if answer.key is not None:
+            self._keys.finish(answer.key, Answered(answer.status, answer.body))
+
+    def _visited(self, operation: str, serve: Callable[[], Answer]) -> Answer:
+        """Serve, with the faults that strike now."""
+        before = self._faults.draw(BEFORE, operation)
+        if before is not None:
+            return self._instead(before)
+        answer = serve()
+        after = self._faults.draw(AFTER, operation)
+        if after is None:
+            return answer
+        if after.kind in {"server_error_after", "bad_gateway_after"}:
+            self.finish(answer)
+            return self._instead(after)
+        return answer._replace(fate=after)
+
+    def _instead(self, fault: Fault) -> Answer:
+        if fault.kind in {"bad_gateway", "bad_gateway_after"}:
+            return Answer(502, _HTML, (("Content-Type", "text/html"),))
+        if fault.kind in {"rate_limited", "rate_limited_date"}:
+            until = formatdate(self._bank.now() + fault.value, usegmt=True)
+            wait = until if fault.kind == "rate_limited_date" else f"{fault.value:g}"
+            refused = Refused(429, "rate_limited", "Slow down.", headers=(("Retry-After", wait),))
+        else:
+            refused = Refused(500, "internal_error", "Something went wrong, as requested.")
+        return answer_with(refused.status, refused.body(), refused.headers)._replace(fate=fault)
 
     def _token(self, call: Call) -> Answer:
         try:
-            return answer_with(200, self._tokens.issue(validation.credentials(_json_body(call))))
+            body = validation.credentials(_json_body(call))
+            same = self._faults.draw(("same_token",), "token") is not None
+            return answer_with(200, self._tokens.issue(body, same=same))
         except Refused as refused:
             return answer_with(refused.status, refused.body(numeric_status=True), refused.headers)
+
+    def _authorized(self, operation: Operation, object_id: str, call: Call) -> Answer:
+        try:
+            token = self._tokens.check(call.headers.get("authorization"), operation.scopes)
+            if self._faults.draw(("token_expired",), operation.name):
+                self._tokens.revoke(token)
+                self._tokens.check(None, operation.scopes)
+            return self._serve(operation, object_id, call)
+        except Refused as refused:
+            return answer_with(refused.status, refused.body(), refused.headers)
 
     def _serve(self, operation: Operation, object_id: str, call: Call) -> Answer:
         key = _key(call) if operation.keyed else None
         body = _json_body(call) if operation.has_body else {}
         asked = Asked(object_id, body, call.query)
         if key is None:
-            return answer_with(200, operation.run(self._bank, asked))
+            return self._run(operation, asked)
+        if self._faults.draw(("in_progress",), operation.name):
+            raise Refused(409, "request_in_progress", "A request with this idempotency key is in progress.")
         before = self._keys.begin(key, f"{call.method} {call.path} {json.dumps(body, sort_keys=True)}")
         if before is not None:
             return Answer(before.status, before.body, (_JSON,) if before.body else ())
         try:
-            answer = answer_with(200, operation.run(self._bank, asked))
+            return self._run(operation, asked)._replace(key=key)
         except Refused as refused:
             self._keys.finish(key, Answered(refused.status, b""))
             raise
-        self._keys.finish(key, Answered(answer.status, answer.body))
-        return answer
+
+    def _run(self, operation: Operation, asked: Asked) -> Answer:
+        shown = operation.run(self._bank, asked)
+        return answer_with(200, shown and disguise(shown, self._faults, operation.name))
 
 
 def route(call: Call) -> tuple[Operation, str]:

@@ -34,6 +34,10 @@ class Span(NamedTuple):
         )
 
 
+ALWAYS: Final = Span()
+"""A span that holds every moment."""
+
+
 @attrs.frozen(kw_only=True)
 class Cursor:
     """Which part of a list is wanted."""
@@ -53,7 +57,7 @@ class PaymentFilter:
     status: str | None = None
     counterparty_status: str | None = None
     return_request_status: str | None = None
-    created_at: Span = Span()
+    created_at: Span = ALWAYS
 
     def holds(self, payment: Payment) -> bool:
         """Whether a payment is wanted."""
@@ -80,7 +84,7 @@ class EventFilter:
 
     types: frozenset[str] = frozenset()
     object_id: str | None = None
-    created_at: Span = Span()
+    created_at: Span = ALWAYS
 
     def holds(self, event: Event) -> bool:
         """Whether an event is wanted."""

@@ -6,7 +6,7 @@ from leadpay.sandbox.records import Account, Party
 from leadpay.sandbox.refusals import Refused
 
 OPENING_BALANCE: Final = 10**14
-"""What is on an account that is opened at first use, in cents: a trillion dollars, so that nobody runs out by chance."""
+"""What is on an account that is opened at first use, in cents: enough that nobody runs out by chance."""
 
 HOME_ROUTING_NUMBER: Final = "990000001"
 """The routing number of the pretend bank itself."""

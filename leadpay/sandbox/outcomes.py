@@ -28,7 +28,7 @@ class Move(NamedTuple):
     """One change of a payment's state."""
 
     kind: str
-    """``review``, ``post``, ``reject``, ``counterparty``, ``give_back``, or ``hold``: wait until somebody says go on."""
+    """``review``, ``post``, ``reject``, ``counterparty``, ``give_back``, or ``hold`` (until released)."""
     word: str = ""
     """Who rejects, or the new counterparty status."""
     reason: str = ""

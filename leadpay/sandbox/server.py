@@ -1,7 +1,7 @@
 """The pretend bank on a real port: ``async with Sandbox() as bank``."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -11,10 +11,12 @@ import aiohttp
 from aiohttp import web
 
 from leadpay.sandbox import payloads
-from leadpay.sandbox.bank import DELAY, Bank
+from leadpay.sandbox.bank import Bank
 from leadpay.sandbox.clock import Clock, ManualClock, RealClock
 from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
 from leadpay.sandbox.face import Answer, Call, Face, answer_with
+from leadpay.sandbox.faults import Fault, Faults
+from leadpay.sandbox.lifecycle import DELAY
 from leadpay.sandbox.records import Event
 from leadpay.sandbox.refusals import Refused
 from leadpay.sandbox.tokens import LIFETIME, Tokens
@@ -50,6 +52,7 @@ class Sandbox:
         seed: makes a run repeatable, identifiers and secrets included.
         token_lifetime: seconds.
         scopes: the most that a token can allow.
+        faults: what goes wrong, as in ``answer_lost:send:3``; more later with ``bank.faults.add(...)``.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Sandbox:
         seed: int | None = None,
         token_lifetime: float = LIFETIME,
         scopes: frozenset[str] = SCOPES,
+        faults: Iterable[Fault | str] = (),
     ) -> None:
         self._random = Random(seed)  # noqa: S311 - a pretend bank's identifiers guard nothing
         self.clock: Clock = clock or RealClock()
@@ -90,7 +94,11 @@ class Sandbox:
             lifetime=token_lifetime,
             scopes=scopes,
         )
-        self.face = Face(self.bank, self.tokens)
+        # A generator of its own, so that identifiers do not depend on the faults.
+        self.faults = Faults(Random(seed).random)  # noqa: S311 - the same
+        for fault in faults:
+            self.faults.add(fault)
+        self.face = Face(self.bank, self.tokens, self.faults)
         self._more: list[Endpoint] = []
         self._host, self._port = host, port
         self._url: str | None = None
@@ -148,7 +156,7 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
-        self._deliverer = Deliverer(self.clock, self._session, self._show, self._wake)
+        self._deliverer = Deliverer(self.clock, self._session, self._show, self._wake, self.faults)
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
@@ -182,7 +190,7 @@ class Sandbox:
     def _on_event(self, event: Event) -> None:
         own = [Endpoint(self.webhook_url, self.webhook_secret)] if self.webhook_url else []
         for endpoint in (*own, *self._more):
-            self._deliverer.send(event, endpoint)
+            self._deliverer.announce(event, endpoint)
 
     def _wake(self) -> None:
         # Later in this turn of the loop, so that an answer is written before what follows from its request.
@@ -232,7 +240,38 @@ class Sandbox:
             return _response(answer_with(refused.status, refused.body()))
         query = tuple(request.query.items())
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return _response(self.face.answer(Call(request.method, request.path, query, headers, body)))
+        since = self.bank.schedule.added
+        answer = self.face.answer(Call(request.method, request.path, query, headers, body))
+        try:
+            return await self._carry(request, answer, since)
+        finally:
+            self.face.finish(answer)
+
+    async def _carry(self, request: web.BaseRequest, answer: Answer, since: int) -> web.StreamResponse:
+        """Bring an answer to the caller, or do to it what its fate says."""
+        fate = answer.fate.kind if answer.fate else ""
+        if answer.fate and fate == "slow":
+            await self.clock.sleep(answer.fate.value)
+        elif fate == "webhook_first":
+            self.bank.schedule.hurry(since, self.clock.now())
+            self._turn()
+            while self._deliverer.busy:
+                self._pulse.clear()
+                await self._pulse.wait()
+        elif answer.fate and fate in {"cut_before", "answer_lost", "answer_cut"}:
+            _cut(request, answer, int(answer.fate.value) if fate == "answer_cut" else None)
+        return _response(answer)
+
+
+def _cut(request: web.BaseRequest, answer: Answer, length: int | None) -> None:
+    """Close the connection, after so many bytes of the body if a length is given."""
+    transport = request.transport
+    if transport is not None:
+        if length is not None:
+            head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
+            start = f"HTTP/1.1 {answer.status} OK\r\n{head}Content-Length: {len(answer.body)}\r\n\r\n"
+            transport.write(start.encode() + answer.body[:length])
+        transport.close()
 
 
 def _nothing() -> None: ...

@@ -1,4 +1,4 @@
-"""The words of the bank's description that the sandbox accepts and speaks, written down once, independently of the SDK."""
+"""The words of the bank's description that the sandbox accepts and speaks, independently of the SDK."""
 
 from collections.abc import Mapping
 from typing import Final
