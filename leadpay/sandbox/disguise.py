@@ -28,12 +28,11 @@ _UNHEARD: Final = frozenset({"reason", "rejection_reason"})
 
 def disguise(shown: Any, faults: Faults, operation: str) -> Any:
     """The JSON of an answer or a webhook, with the data faults that strike now applied."""
-    if faults.draw(("older_spellings",), operation):
-        shown = _respell(shown)
-    if faults.draw(("unknown_value",), operation):
-        shown = _unheard(shown)
-    if faults.draw(("unknown_field",), operation):
-        shown = _lengthened(shown)
+    for kind, change in (("older_spellings", _respell), ("unknown_value", _unheard), ("unknown_field", _lengthened)):
+        changed = change(shown)
+        # A fault that would change nothing is kept for one where it does.
+        if changed != shown and faults.draw((kind,), operation):
+            shown = changed
     return shown
 
 

@@ -49,6 +49,9 @@ BEFORE: Final = ("cut_before", "rate_limited", "rate_limited_date", "server_erro
 AFTER: Final = ("answer_lost", "answer_cut", "slow", "server_error_after", "bad_gateway_after", "webhook_first")
 """Faults that strike once a request has been processed."""
 
+OK: Final = 200
+"""The status of every answer that is no refusal."""
+
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
@@ -107,7 +110,9 @@ class Face:
         if before is not None:
             return self._instead(before)
         answer = serve()
-        after = self._faults.draw(AFTER, operation)
+        # A token, or a refusal, causes no webhook that could come first.
+        kinds = AFTER if operation != "token" and answer.status == OK else AFTER[:-1]
+        after = self._faults.draw(kinds, operation)
         if after is None:
             return answer
         if after.kind in {"server_error_after", "bad_gateway_after"}:

@@ -1,7 +1,7 @@
 """What goes wrong on request: frozen specs, counted and seeded, so that a run can be repeated. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -131,7 +131,7 @@ def parse(text: str) -> Fault:
     return fault
 
 
-def _part(part: str) -> dict[str, object]:
+def _part(part: str) -> dict[str, Any]:
     if part.isdecimal():
         return {"times": int(part)}
     try:

@@ -16,7 +16,7 @@ from leadpay.sandbox.ledger import HOME_ROUTING_NUMBER, Ledger
 from leadpay.sandbox.orders import Reason
 from leadpay.sandbox.outcomes import Move, Outcome
 from leadpay.sandbox.records import Account, Event, Payment, Rejection, Resolution, ReturnDetails, ReturnRequest, moment
-from leadpay.sandbox.refusals import Refused, impossible
+from leadpay.sandbox.refusals import Refused, impossible, not_found
 from leadpay.sandbox.schedule import Schedule
 from leadpay.sandbox.words import REJECTION_REASONS
 
