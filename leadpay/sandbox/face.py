@@ -10,12 +10,15 @@ from leadpay.sandbox.bank import Bank
 from leadpay.sandbox.disguise import disguise
 from leadpay.sandbox.faults import Fault, Faults
 from leadpay.sandbox.idempotency import MAX_KEY_LENGTH, Answered, Keys
+from leadpay.sandbox.openapi import description
 from leadpay.sandbox.operations import OPERATIONS, Asked, Operation
 from leadpay.sandbox.refusals import Refused
 from leadpay.sandbox.tokens import Tokens
 from leadpay.sandbox.validation import Query
 
 TOKEN_PATH: Final = "/v1/oauth/token"  # noqa: S105 - a path
+
+DESCRIPTION_PATH: Final = "/openapi.json"
 
 _JSON: Final = ("Content-Type", "application/json")
 
@@ -93,6 +96,8 @@ class Face:
         """
         if call.path == TOKEN_PATH and call.method == "POST":
             return self._visited("token", lambda: self._token(call))
+        if (call.method, call.path) == ("GET", DESCRIPTION_PATH):
+            return answer_with(200, description())
         try:
             operation, object_id = route(call)
         except Refused as refused:

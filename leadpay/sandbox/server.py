@@ -17,6 +17,7 @@ from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
 from leadpay.sandbox.face import Answer, Call, Face, answer_with
 from leadpay.sandbox.faults import Fault, Faults
 from leadpay.sandbox.lifecycle import DELAY
+from leadpay.sandbox.outcomes import Outcome
 from leadpay.sandbox.records import Event
 from leadpay.sandbox.refusals import Refused
 from leadpay.sandbox.tokens import LIFETIME, Tokens
@@ -132,6 +133,18 @@ class Sandbox:
     def add_webhook(self, url: str, secret: str | None = None) -> None:
         """Send webhooks to one more endpoint, signed with a secret of its own or the common one."""
         self._more.append(Endpoint(url, secret or self.webhook_secret))
+
+    def next_payment(self, outcome: Outcome | str, *, direction: str = "outgoing") -> None:
+        """Choose what becomes of the next payment; see :meth:`Bank.next_payment`."""
+        self.bank.next_payment(outcome, direction=direction)
+
+    def release(self, payment_id: str) -> None:
+        """Let a payment that is held go on; see :meth:`Bank.release`."""
+        self.bank.release(payment_id)
+
+    def refuse(self, payment_id: str, reason: str = "regulatory_reason") -> None:
+        """Have a payment that is held rejected; see :meth:`Bank.refuse`."""
+        self.bank.refuse(payment_id, reason)
 
     def client(self, **overrides: Any) -> "LeadClient":
         """A client of this bank; keyword arguments go to ``LeadClient``."""
