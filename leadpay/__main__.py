@@ -1,2 +1,4 @@
 """``python -m leadpay`` and the ``leadpay`` command."""
+
+
 def main() -> None: ...

@@ -1,0 +1,77 @@
+"""Mount a receiver on somebody else's ``aiohttp.web.Application``."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+
+from aiohttp import web
+
+from leadpay.webhooks.addresses import AllowList
+from leadpay.webhooks.receiver import MALFORMED, WebhookReceiver
+
+logger = logging.getLogger("leadpay.webhooks")
+
+PATH = "/webhooks/lead"
+"""Where the bank's webhooks are received, unless told otherwise."""
+
+_FORBIDDEN = 403
+
+
+def mount(
+    app: web.Application,
+    receiver: WebhookReceiver,
+    *,
+    path: str = PATH,
+    allow: Iterable[str] | None = None,
+    trusted_proxies: Iterable[str] = (),
+) -> None:
+    """Receive webhooks at a path of an application; any number of mounts in one application is fine.
+
+    The receiver starts with the application and stops with it: lifespans of its routers, and work on its inbox.
+
+    Args:
+        app: the application, before it is started.
+        receiver: what turns a webhook into a status.
+        path: the path to receive at.
+        allow: the only IP addresses or networks that may call; ``leadpay.config.WEBHOOK_SOURCES`` has the bank's.
+        trusted_proxies: the proxies whose ``X-Forwarded-For`` is believed, ``"unix"`` for one on a Unix socket.
+
+    Raises:
+        ConfigurationError: an address cannot be read.
+    """
+    addresses = None if allow is None else AllowList.of(allow, trusted_proxies)
+
+    async def handle(request: web.Request) -> web.Response:
+        if addresses is not None and not addresses.allows(
+            _peer(request), request.headers.getall("X-Forwarded-For", [])
+        ):
+            receiver.counts["address"] += 1
+            logger.warning("webhook refused: its address is not on the allow-list")
+            return web.Response(status=_FORBIDDEN)
+        return web.Response(status=await _receive(request, receiver))
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        async with receiver:
+            yield
+
+    app.router.add_post(path, handle)
+    app.cleanup_ctx.append(run)
+
+
+async def _receive(request: web.Request, receiver: WebhookReceiver) -> int:
+    """Read no more of the body than is allowed, whatever the application's own limit is."""
+    body = b""
+    try:
+        while chunk := await request.content.readany():
+            body = body + chunk if body else chunk
+            if len(body) > receiver.max_body_bytes:
+                return receiver.refuse_size()
+    except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded; whoever sent it gets no 500
+        receiver.counts["cut_off"] += 1
+        logger.warning("webhook refused: its body could not be read (%s)", type(error).__name__)
+        return MALFORMED
+    return await receiver.receive(body=body, headers=request.headers)
+
+
+def _peer(request: web.Request) -> str | None:
+    name = request.transport.get_extra_info("peername") if request.transport else None
+    return name[0] if isinstance(name, tuple) else None

@@ -1,0 +1,152 @@
+"""Run one event's handlers, keep one's failure from the others, report one Outcome."""
+
+import asyncio
+import logging
+import traceback
+from contextlib import AsyncExitStack
+from time import perf_counter
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from leadpay.errors import RouterError
+from leadpay.models import Event, InstantPaymentEvent
+from leadpay.webhooks.context import Context, Defer, Discard
+from leadpay.webhooks.route import Route
+from leadpay.webhooks.router import WebhookRouter
+
+logger = logging.getLogger("leadpay.webhooks")
+
+HandlerStatus: TypeAlias = Literal["succeeded", "failed", "deferred", "discarded"]
+
+
+class HandlerResult(NamedTuple):
+    """How one handler of an event ended."""
+
+    handler: str
+    """``module:qualified name``."""
+    status: HandlerStatus
+    seconds: float
+    error: BaseException | None = None
+    """What it raised; a Defer or a Discard too."""
+
+
+class Outcome(NamedTuple):
+    """How an event ended: one result for each handler that ran, in their order; none if nothing takes the event."""
+
+    results: tuple[HandlerResult, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether nothing is left to do: every handler succeeded or discarded the event."""
+        return all(result.status in ("succeeded", "discarded") for result in self.results)
+
+
+class Dispatcher:
+    """Runs the handlers that a router maps events to.
+
+    Args:
+        router: the handlers.
+        timeout: how long one handler may run, in seconds; None for as long as it likes.
+    """
+
+    def __init__(self, router: WebhookRouter, *, timeout: float | None = None) -> None:
+        if not isinstance(router, WebhookRouter):
+            raise RouterError(f"a WebhookRouter is needed, not {type(router).__name__}")
+        self.router = router
+        self.timeout = timeout
+        self._states: dict[WebhookRouter, Any] = {}
+        self._advised: set[tuple[str, str]] = set()
+
+    async def dispatch(self, event: Event, context: Context) -> Outcome:
+        """Run all handlers that take the event, one after the other, in the order of registration."""
+        routes = self.select(event)
+        if len(routes) == 1:  # the common case, a third cheaper without the generator
+            return Outcome((await self.run(routes[0], event, context),))
+        return Outcome(tuple([await self.run(route, event, context) for route in routes]))
+
+    def select(self, event: Event) -> list[Route]:
+        """Pick the handlers that run for the event; when there is none, say so once per type."""
+        routes = self.router.select(event)
+        if not routes:
+            self._advise(event)
+        return routes
+
+    async def run(self, route: Route, event: Event, context: Context) -> HandlerResult:
+        """Run one handler; whatever it raises becomes its result."""
+        start = perf_counter()
+        status: HandlerStatus = "succeeded"
+        error: BaseException | None = None
+        try:
+            if self.timeout is None:
+                await self._call(route, event, context)
+            else:
+                async with asyncio.timeout(self.timeout):
+                    await self._call(route, event, context)
+        except Defer as wish:
+            status, error = "deferred", wish
+        except Discard as wish:
+            status, error = "discarded", wish
+            logger.info("%s discarded %s", route.name, event.id)
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something that the handler awaited was cancelled, not we.
+            status, error = "failed", cancelled
+        except Exception as failure:  # noqa: BLE001 - one handler's failure is not its neighbour's
+            status, error = "failed", failure
+        if status == "failed":
+            logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
+        return HandlerResult(route.name, status, perf_counter() - start, error)
+
+    async def _call(self, route: Route, event: Event, context: Context) -> None:
+        if route.wants_context:
+            if self._states:
+                context.state = self._states.get(route.router)
+            await route.handler(event, context)
+        else:
+            await route.handler(event)
+
+    async def __aenter__(self) -> "Dispatcher":
+        """Enter the lifespans of all routers, in order."""
+        async with AsyncExitStack() as stack:
+            for router, lifespan in self.router.lifespans():
+                self._states[router] = await stack.enter_async_context(lifespan())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Leave them in the opposite order."""
+        await self._stack.aclose()
+        self._states.clear()
+
+    def _advise(self, event: Event) -> None:
+        """Log a handler that is ready to paste, once per type and direction."""
+        direction = event.payment.direction if isinstance(event, InstantPaymentEvent) else ""
+        kind = (str(event.type) if event.type.is_known else "?", str(direction))
+        if kind not in self._advised:
+            self._advised.add(kind)
+            logger.warning("no handler takes %s; paste this one:\n\n%s", event.type, paste_ready(event))
+
+
+def where_raised(error: BaseException | None) -> str:
+    """Write an error's type and the lines that led to it, without its message, which may hold anything."""
+    if error is None:
+        return ""
+    lines = traceback.format_tb(error.__traceback__)
+    return "".join([*lines, f"{type(error).__module__}.{type(error).__qualname__}"])
+
+
+def paste_ready(event: Event) -> str:
+    """Write a handler for just such an event."""
+    name = str(event.type).rpartition(".")[2]
+    function = "on_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+    if not isinstance(event, InstantPaymentEvent):
+        unlisted = "" if event.type.is_known else ", unlisted=True"
+        return f"@router.on({str(event.type)!r}{unlisted})\nasync def {function}(event: Event) -> None: ...\n"
+    if not event.type.is_known:
+        decorator = f"on({str(event.type)!r}, unlisted=True)"
+    else:
+        decorator = name.replace("updated", "update")
+        if event.payment.direction.is_known:
+            decorator += f"(direction={str(event.payment.direction)!r})"
+    return f"@router.{decorator}\nasync def {function}(event: InstantPaymentEvent) -> None: ...\n"

@@ -1,0 +1,253 @@
+"""Bytes and headers -> a status code: the whole rule of receiving, without a web framework."""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from leadpay.clock import Clock, SystemClock
+from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
+from leadpay.models import Event
+from leadpay.webhooks.context import Client, Context
+from leadpay.webhooks.dispatcher import Dispatcher
+from leadpay.webhooks.event import parse
+from leadpay.webhooks.router import WebhookRouter
+from leadpay.webhooks.signature import HEADER, TOLERANCE_MS, Secrets, Verifier
+
+logger = logging.getLogger("leadpay.webhooks")
+
+MAX_BODY_BYTES: Final = 1_048_576
+"""Largest webhook that is read, in bytes: some seven hundred times a usual one, and a bound on a stranger's work."""
+
+MAX_REMEMBERED: Final = 10_000
+"""How many handled events a receiver without an inbox remembers, to drop their duplicates: about a megabyte."""
+
+MAX_SIMULTANEOUS: Final = 1_000
+"""How many accepted events a receiver works on at once; more are told 503, so that the bank's queue does the waiting."""
+
+OK: Final = 200
+MALFORMED: Final = 400
+REFUSED: Final = 401
+TOO_LARGE: Final = 413
+HANDLER_FAILED: Final = 500
+NOT_STORED: Final = 503
+
+
+class Keeper(Protocol):
+    """As much of an inbox as receiving needs."""
+
+    async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
+        """Store an event durably, and say whether it was new; raise whatever went wrong, and it is not accepted."""
+        ...
+
+    def working(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
+        """Work on what is stored while the context lasts."""
+        ...
+
+
+class WebhookReceiver:
+    """Turns one webhook into a status code for the bank.
+
+    ===  ==========================================================================================
+    200  stored (with an inbox), or handled by every handler that takes it, now or before
+    400  authentic, but unreadable
+    401  the signature is missing, wrong, or out of time; ``counts`` has the reason word
+    413  larger than ``max_body_bytes``
+    500  a handler failed, or deferred: the bank repeats it in three hours
+    503  the inbox could not store it, or more than ``max_simultaneous`` are being worked on
+    ===  ==========================================================================================
+
+    Args:
+        router: the handlers.
+        secrets: the signing secret, or several while one is being rotated out.
+        inbox: where to keep events before they are handled; without one they are handled at once.
+        client: what ``context.client`` and ``context.refresh()`` use; a LeadClient.
+        tolerance_ms: how far a signature's time may be from now, in milliseconds, both ways.
+        max_body_bytes: the largest body that is read.
+        handler_timeout: how long one handler may run, in seconds; None for as long as it likes.
+        work: whether to work on the inbox here too; False where other processes do.
+        clock: what tells the time.
+
+    Raises:
+        ConfigurationError: there is no secret, or an empty one.
+    """
+
+    def __init__(
+        self,
+        router: WebhookRouter,
+        *,
+        secrets: Secrets,
+        inbox: Keeper | None = None,
+        client: Client | None = None,
+        tolerance_ms: int = TOLERANCE_MS,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_simultaneous: int = MAX_SIMULTANEOUS,
+        handler_timeout: float | None = None,
+        work: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        if tolerance_ms <= 0 or max_body_bytes <= 0 or max_simultaneous <= 0:
+            raise ConfigurationError("tolerance_ms, max_body_bytes and max_simultaneous must be positive")
+        self.dispatcher = Dispatcher(router, timeout=handler_timeout)
+        self.max_body_bytes = max_body_bytes
+        self.counts: Counter[str] = Counter()
+        """How often what happened: ``accepted``, ``duplicate``, ``failed``, and every reason for refusing."""
+        self._verifier = Verifier(secrets)
+        self._inbox = inbox
+        self._client = client
+        self._tolerance_ms = tolerance_ms
+        self._max_simultaneous = max_simultaneous
+        self._clock = clock or SystemClock()
+        self._once = _Once()
+        self._work = work
+        self._users = 0
+
+    @property
+    def router(self) -> WebhookRouter:
+        """The handlers."""
+        return self.dispatcher.router
+
+    async def receive(self, *, body: bytes, headers: Mapping[str, str]) -> int:
+        """Receive one webhook.
+
+        Args:
+            body: the raw bytes as they came, never JSON that was read and written again.
+            headers: the request's headers; their case doesn't matter.
+
+        Returns:
+            The HTTP status to answer with. It never raises for what a sender can do.
+        """
+        if len(body) > self.max_body_bytes:
+            return self.refuse_size()
+        try:
+            verified = self._verifier.verify(
+                body, _signature_header(headers), now_ms=int(self._clock.now() * 1000), tolerance_ms=self._tolerance_ms
+            )
+        except SignatureError as error:
+            self.counts[error.reason] += 1
+            # An age problem is the bank's own webhook being refused: a clock or a tolerance is wrong.
+            level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING
+            logger.log(level, "webhook refused: %s", error)
+            return REFUSED
+        if verified.secret_index:
+            self.counts["older_secret"] += 1
+        try:
+            event = parse(body)
+        except MalformedEventError as error:
+            self.counts["malformed"] += 1
+            logger.error("webhook is authentic but cannot be read: %s", error)  # noqa: TRY400 - its text is the point
+            return MALFORMED
+        if len(self._once.running) >= self._max_simultaneous:
+            self.counts["too_many"] += 1
+            return NOT_STORED
+        received_at = datetime.fromtimestamp(self._clock.now(), UTC)
+        if self._inbox is not None:
+            return await self._store(self._inbox, event, body, received_at)
+        return await self._handle(event, received_at)
+
+    def refuse_size(self) -> int:
+        """Count a body that is too large, for whoever stops reading before all of it is here."""
+        self.counts["too_large"] += 1
+        logger.warning("webhook refused: larger than %d bytes", self.max_body_bytes)
+        return TOO_LARGE
+
+    async def _store(self, inbox: Keeper, event: Event, body: bytes, received_at: datetime) -> int:
+        try:
+            new = await inbox.add(event, body, received_at=received_at)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, nothing is stored
+            self.counts["not_stored"] += 1
+            logger.error("%s was not stored: %s", event.id, type(error).__name__)  # noqa: TRY400 - may quote the row
+            return NOT_STORED
+        self.counts["accepted" if new else "duplicate"] += 1
+        return OK
+
+    async def _handle(self, event: Event, received_at: datetime) -> int:
+        while (other := self._once.running.get(event.id)) is not None:
+            succeeded = await other.finished()
+            if succeeded is not None:
+                self.counts["duplicate"] += 1
+                return OK if succeeded else HANDLER_FAILED
+        if event.id in self._once.done:
+            self.counts["duplicate"] += 1
+            return OK
+        context = Context(event=event, received_at=received_at, client=self._client)
+        with self._once.run(event.id) as run:
+            outcome = await self.dispatcher.dispatch(event, context)
+            run.succeeded = outcome.succeeded
+        self.counts["accepted" if outcome.succeeded else "failed"] += 1
+        return OK if outcome.succeeded else HANDLER_FAILED
+
+    async def __aenter__(self) -> "WebhookReceiver":
+        """Enter the routers' lifespans and, with an inbox, start working on what is stored."""
+        self._users += 1
+        if self._users == 1:
+            for event_type in self.router.unhandled_mandatory():
+                logger.warning("the bank makes %s mandatory, and no handler of %s takes it", event_type, self.router)
+            try:
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(self.dispatcher)
+                    if self._inbox is not None and self._work:
+                        await stack.enter_async_context(self._inbox.working(self.dispatcher, client=self._client))
+                    self._stack = stack.pop_all()
+            except BaseException:
+                self._users -= 1
+                raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Stop working and leave the lifespans, once the last of several mounts is gone."""
+        self._users -= 1
+        if self._users == 0:
+            await self._stack.aclose()
+
+
+class _Run:
+    """One event that is being handled, for those who bring it again meanwhile."""
+
+    succeeded: bool | None = None
+    """None until it is known, and for ever if the handling was cancelled."""
+    _future: asyncio.Future[bool | None] | None = None
+
+    async def finished(self) -> bool | None:
+        """Wait for the outcome; the future is made for the first who waits, since hardly anybody does."""
+        if self._future is None:
+            self._future = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._future)
+
+    def finish(self) -> None:
+        if self._future is not None:
+            self._future.set_result(self.succeeded)
+
+
+class _Once:
+    """Which events are being handled, and which have been."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, _Run] = {}
+        self.done: OrderedDict[str, None] = OrderedDict()
+
+    @contextmanager
+    def run(self, event_id: str) -> Iterator[_Run]:
+        run = self.running[event_id] = _Run()
+        try:
+            yield run
+        finally:
+            del self.running[event_id]
+            if run.succeeded:
+                self.done[event_id] = None
+                if len(self.done) > MAX_REMEMBERED:
+                    self.done.popitem(last=False)
+            run.finish()
+
+
+def _signature_header(headers: Mapping[str, str]) -> str | None:
+    value = headers.get(HEADER)
+    if value is None:
+        return next((value for name, value in headers.items() if name.lower() == _HEADER), None)
+    return value
+
+
+_HEADER: Final = HEADER.lower()

@@ -1,0 +1,194 @@
+"""One handler and the events that it takes, as a frozen record. Pure."""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from enum import EnumType
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from leadpay.enums import CounterpartyStatus, Direction, EventType, Status
+from leadpay.errors import RouterError
+from leadpay.models import Event, InstantPaymentEvent
+
+if TYPE_CHECKING:
+    from leadpay.webhooks.context import Context
+
+EventHandler: TypeAlias = Callable[[Event], Awaitable[Any]] | Callable[[Event, "Context"], Awaitable[Any]]
+"""A coroutine function that takes any event, and the context if it wants to."""
+
+PaymentHandler: TypeAlias = (
+    Callable[[InstantPaymentEvent], Awaitable[Any]] | Callable[[InstantPaymentEvent, "Context"], Awaitable[Any]]
+)
+"""A coroutine function that takes an event about an instant payment, and the context if it wants to."""
+
+Where: TypeAlias = Callable[[Any], bool]
+"""A filter of your own: takes the event, gives a bool, and does not wait."""
+
+ENUM_FILTERS: Final[Mapping[str, EnumType]] = {
+    "direction": Direction,
+    "status": Status,
+    "counterparty_status": CounterpartyStatus,
+}
+"""Filters that take words of the bank's."""
+
+ID_FILTERS: Final[Mapping[str, re.Pattern[str]]] = {
+    "account_id": re.compile(r"account_(?!number_)\w+", re.ASCII),
+    "account_number_id": re.compile(r"account_number_\w+", re.ASCII),
+}
+"""Filters that take IDs. An account's is told from an account number's, since a mix-up would never match."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Route:
+    """One handler, the types of event that it takes, and its filters."""
+
+    handler: Callable[..., Awaitable[Any]]
+    name: str
+    """``module:qualified name``; an inbox keeps a handler's progress under it, so renaming a handler makes it new."""
+    patterns: tuple[str, ...]
+    """Types in the bank's current spelling, or with ``*``; empty for handlers of what is otherwise unhandled."""
+    filters: Mapping[str, Collection[Any]]
+    """Attributes of the payment, with the values that are taken."""
+    where: Where | None
+    wants_context: bool
+    router: Any
+    """The router on which it was registered."""
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it takes only what no other handler takes."""
+        return not self.patterns
+
+    def takes_type(self, event_type: str) -> bool:
+        """Tell whether it takes events of a type, filters aside."""
+        return any(event_type == pattern or fnmatchcase(event_type, pattern) for pattern in self.patterns)
+
+    def takes(self, event: Event) -> bool:
+        """Tell whether its filters let an event of its types through.
+
+        Raises:
+            Exception: whatever ``where`` raises.
+        """
+        if self.filters:
+            if not isinstance(event, InstantPaymentEvent):
+                return False
+            for attribute, values in self.filters.items():
+                if getattr(event.payment, attribute) not in values:
+                    return False
+        return self.where is None or bool(self.where(event))
+
+    def failing(self, error: Exception) -> "Route":
+        """Make the same route with a handler that fails with the error that ``where`` raised."""
+
+        async def handler(_: Event) -> None:
+            raise error
+
+        return attrs.evolve(self, handler=handler, wants_context=False)
+
+    def describe_filters(self) -> str:
+        """Write the filters as they were given, for a table."""
+        words = [f"{name}={'|'.join(sorted(str(value) for value in values))}" for name, values in self.filters.items()]
+        return ", ".join([*words, *(["where=" + _name(self.where)] if self.where else [])])
+
+
+def make_route(
+    handler: Callable[..., Awaitable[Any]], patterns: tuple[str, ...], filters: Mapping[str, Any], router: Any
+) -> Route:
+    """Check a handler and its filters, and make the record.
+
+    Raises:
+        RouterError: the handler is not a coroutine function of one or two positional arguments, or a filter is
+            unknown or has a value that can never match; the message names the handler.
+    """
+    name = _name(handler)
+    wants_context = _wants_context(handler, name)
+    where = filters.get("where")
+    if where is not None and (not callable(where) or inspect.iscoroutinefunction(where)):
+        raise RouterError(f"{name}: where= must be a plain function of the event")
+    return Route(
+        handler=handler,
+        name=name,
+        patterns=patterns,
+        filters={key: _values(key, value, name) for key, value in filters.items() if key != "where"},
+        where=where,
+        wants_context=wants_context,
+        router=router,
+    )
+
+
+def make_pattern(event_type: str, *, unlisted: bool = False) -> str:
+    """Check the name of an event type, in either spelling, or a pattern with ``*``.
+
+    Raises:
+        RouterError: the name is not on the bank's list, which is most often a slip of the pen.
+    """
+    if not isinstance(event_type, str) or not event_type:
+        raise RouterError(f"on(): an event type must be a string such as 'ach.*', not {event_type!r}")
+    current = EventType(event_type).current
+    if "*" in event_type:
+        if not unlisted and not any(fnmatchcase(known, event_type) for known in EventType):
+            raise RouterError(
+                f"on({event_type!r}): matches no type on the bank's list; if it is new, say unlisted=True"
+            )
+    elif not (current.is_known or unlisted):
+        raise RouterError(f"on({event_type!r}): not on the bank's list of types; if it is new, say unlisted=True")
+    return str(current)
+
+
+def _name(handler: Any) -> str:
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not hasattr(handler, "__qualname__"):
+        handler = type(handler)
+    return f"{handler.__module__}:{handler.__qualname__}"
+
+
+def _wants_context(handler: Any, name: str) -> bool:
+    if not callable(handler):
+        raise RouterError(f"{name}: a handler must be a coroutine function (async def)")
+    if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)):
+        raise RouterError(f"{name}: a handler must be a coroutine function: write 'async def'")
+    signature = inspect.signature(handler)
+    for arguments in (2, 1):
+        try:
+            signature.bind(*range(arguments))
+        except TypeError:
+            continue
+        return arguments == _CONTEXT_TOO and _second_is_context(signature, name)
+    raise RouterError(f"{name}{signature}: a handler takes (event) or (event, context), by position")
+
+
+_CONTEXT_TOO: Final = 2
+
+
+def _second_is_context(signature: inspect.Signature, name: str) -> bool:
+    """Refuse ``async def handler(event, retries=3)``, whose ``retries`` would silently become the context."""
+    second = [*signature.parameters.values()][1:2]
+    if second and second[0].default is not inspect.Parameter.empty and second[0].name != "context":
+        raise RouterError(f"{name}: the second parameter gets the context, so it needs no default, or that name")
+    return True
+
+
+def _values(key: str, value: Any, name: str) -> Collection[Any]:
+    if key == "is_return":
+        if not isinstance(value, bool):
+            raise RouterError(f"{name}: is_return= must be True or False")
+        return (value,)
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, Collection) or not values or not all(isinstance(one, str) for one in values):
+        raise RouterError(f"{name}: {key}= must be a string or several")
+    if key in ENUM_FILTERS:
+        for one in values:
+            if one not in {str(member) for member in ENUM_FILTERS[key]}:
+                raise RouterError(f"{name}: {key}={one!r} is none of {', '.join(ENUM_FILTERS[key])}")
+    elif key in ID_FILTERS:
+        for one in values:
+            if not ID_FILTERS[key].fullmatch(one):
+                raise RouterError(f"{name}: {key}={one!r} is not such an ID")
+    else:
+        raise RouterError(f"{name}: there is no filter {key!r}")
+    return frozenset(str(one) for one in values)

@@ -1,0 +1,255 @@
+"""A table of routes, the decorators that fill it, and inclusion. Pure.
+
+::
+
+    router = WebhookRouter()
+
+    @router.posted(direction="incoming")
+    async def credit(event: InstantPaymentEvent) -> None:
+        print(event.payment.amount)
+"""
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, TypeAlias, TypeVar, overload
+
+from leadpay.enums import EventType
+from leadpay.errors import RouterError
+from leadpay.models import Event
+from leadpay.webhooks.route import EventHandler, PaymentHandler, Route, Where, make_pattern, make_route
+
+H = TypeVar("H", bound=EventHandler)
+P = TypeVar("P", bound=PaymentHandler)
+L = TypeVar("L", bound=Callable[[], AbstractAsyncContextManager[Any]])
+
+Words: TypeAlias = str | Collection[str]
+"""One value of a filter, or several of which any will do."""
+
+MANDATORY: Final = (
+    (EventType.INSTANT_PAYMENT_POSTED, "incoming"),
+    (EventType.INSTANT_PAYMENT_RETURN_REQUEST_RESPONSE_NEEDED, "incoming"),
+)
+"""The events that a partner must handle (the bank's page on receiving and returning)."""
+
+
+class PaymentDecorator:
+    """A decorator for one type of event about instant payments, with or without parentheses."""
+
+    def __init__(self, router: "WebhookRouter", event_type: EventType) -> None:
+        self._router = router
+        self._type = event_type
+
+    @overload
+    def __call__(self, handler: P, /) -> P: ...
+
+    @overload
+    def __call__(
+        self,
+        *,
+        direction: Words | None = None,
+        status: Words | None = None,
+        counterparty_status: Words | None = None,
+        is_return: bool | None = None,
+        account_id: Words | None = None,
+        account_number_id: Words | None = None,
+        where: Where | None = None,
+    ) -> Callable[[P], P]: ...
+
+    def __call__(self, handler: Any = None, /, **filters: Any) -> Any:
+        """Register a handler, or take filters and give a decorator that does.
+
+        Raises:
+            RouterError: the handler or a filter is wrong; the message names it.
+        """
+        if handler is not None:
+            return self._router._register(handler, (str(self._type),), {})  # noqa: SLF001 - the router's own half
+        return self._router._decorator((str(self._type),), filters)  # noqa: SLF001 - the same
+
+
+class WebhookRouter:
+    """Maps events to handlers; every handler that matches runs, in the order of registration."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name: str = name or sys._getframe(1).f_globals.get("__name__", "router")  # noqa: SLF001 - as namedtuple does
+        """How messages call this router; the module that made it, if no name was given."""
+        self._entries: list[Route | WebhookRouter] = []
+        self._parents: list[WebhookRouter] = []
+        self._lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+        self._table: dict[str, tuple[Route, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"WebhookRouter({self.name!r}, routes={len(list(self.routes()))})"
+
+    # The six decorators.
+
+    @property
+    def under_review(self) -> PaymentDecorator:
+        """The bank is looking at a payment by hand: ``@router.under_review``."""
+        return PaymentDecorator(self, EventType.INSTANT_PAYMENT_UNDER_REVIEW)
+
+    @property
+    def posted(self) -> PaymentDecorator:
+        """Funds have moved on the account: ``@router.posted(direction="incoming")``. Mandatory for incoming ones."""
+        return PaymentDecorator(self, EventType.INSTANT_PAYMENT_POSTED)
+
+    @property
+    def rejected(self) -> PaymentDecorator:
+        """A payment was rejected; see ``event.payment.rejection``: ``@router.rejected``."""
+        return PaymentDecorator(self, EventType.INSTANT_PAYMENT_REJECTED)
+
+    @property
+    def counterparty_status_update(self) -> PaymentDecorator:
+        """An outgoing payment moved on the other side: ``@router.counterparty_status_update``."""
+        return PaymentDecorator(self, EventType.INSTANT_PAYMENT_COUNTERPARTY_STATUS_UPDATED)
+
+    @property
+    def return_request_response_needed(self) -> PaymentDecorator:
+        """Somebody wants a payment back and waits for our answer: ``@router.return_request_response_needed``.
+
+        Mandatory, with a deadline: ``event.payment.active_return_request.deadline``.
+        """
+        return PaymentDecorator(self, EventType.INSTANT_PAYMENT_RETURN_REQUEST_RESPONSE_NEEDED)
+
+    @property
+    def return_request_status_update(self) -> PaymentDecorator:
+        """A return request of ours was answered: ``@router.return_request_status_update``."""
+        return PaymentDecorator(self, EventType.INSTANT_PAYMENT_RETURN_REQUEST_STATUS_UPDATED)
+
+    # The general ones.
+
+    def on(self, *event_types: str, unlisted: bool = False, **filters: Any) -> Callable[[H], H]:
+        """Register a handler by the bank's names of types: ``@router.on("ach.*", "wire.posted")``.
+
+        Args:
+            event_types: names in either spelling, or patterns with ``*``.
+            unlisted: whether to accept a name that is not on the list that this version knows.
+            filters: as in the six decorators; with one that looks at a payment, other events don't match.
+
+        Raises:
+            RouterError: a name, a filter or the handler is wrong.
+        """
+        if not event_types:
+            raise RouterError("on(): name at least one event type")
+        return self._decorator(tuple(make_pattern(one, unlisted=unlisted) for one in event_types), filters)
+
+    def unhandled(self, handler: H) -> H:
+        """Register a handler for what no other handler in the whole tree takes: ``@router.unhandled``."""
+        return self._register(handler, (), {})
+
+    def lifespan(self, manager: L) -> L:
+        """Hold on to something while the router runs: ``@router.lifespan`` above an ``@asynccontextmanager``.
+
+        It is entered when the router is mounted and left at shutdown; handlers find what it yields in
+        ``context.state``.
+
+        Raises:
+            RouterError: there is one already, or it is not a function.
+        """
+        if self._lifespan is not None:
+            raise RouterError(f"{self.name}: has a lifespan already")
+        if not callable(manager):
+            raise RouterError(f"{self.name}: a lifespan must be a function that gives an async context manager")
+        self._lifespan = manager
+        return manager
+
+    def include(self, other: "WebhookRouter") -> None:
+        """Add another router's handlers at this place in the order; what it registers later counts too.
+
+        Raises:
+            RouterError: it is not a router, or it would be in this tree twice or within itself.
+        """
+        if not isinstance(other, WebhookRouter):
+            raise RouterError(f"{self.name}: include() takes a WebhookRouter, not {type(other).__name__}")
+        if self in other.tree():
+            raise RouterError(f"{self.name}: cannot include {other.name}, which is or includes {self.name}")
+        added = set(other.tree())
+        for root in self._roots():
+            for present in root.tree():
+                if present in added:
+                    raise RouterError(
+                        f"{self.name}: cannot include {other.name}: {present.name} is in this tree already"
+                    )
+        self._entries.append(other)
+        other._parents.append(self)  # noqa: SLF001 - its own kind
+        self._changed()
+
+    # What it holds.
+
+    def tree(self) -> "Iterator[WebhookRouter]":
+        """This router and all that it includes."""
+        yield self
+        for entry in self._entries:
+            if isinstance(entry, WebhookRouter):
+                yield from entry.tree()
+
+    def routes(self) -> Iterator[Route]:
+        """All routes, included ones too, in the order in which they run."""
+        for entry in self._entries:
+            if isinstance(entry, WebhookRouter):
+                yield from entry.routes()
+            else:
+                yield entry
+
+    def lifespans(self) -> "Iterator[tuple[WebhookRouter, Callable[[], AbstractAsyncContextManager[Any]]]]":
+        """The lifespans of this router and of all that it includes."""
+        for router in self.tree():
+            if router._lifespan is not None:  # noqa: SLF001 - its own kind
+                yield router, router._lifespan  # noqa: SLF001 - the same
+
+    def select(self, event: Event) -> list[Route]:
+        """Pick the routes that run for an event: all that match or, if none does, the ``unhandled`` ones.
+
+        A ``where`` that raises counts as a match that fails, so that it is reported instead of skipped.
+        """
+        matched = []
+        for route in self._candidates(event.type):
+            try:
+                if route.takes(event):
+                    matched.append(route)
+            except Exception as error:  # noqa: BLE001 - a user's function
+                matched.append(route.failing(error))
+        return matched or [route for route in self.routes() if route.is_fallback]
+
+    def unhandled_mandatory(self) -> tuple[str, ...]:
+        """Name the events that the bank makes mandatory and no handler takes, such as ``instant_payment.posted``."""
+        return tuple(
+            str(event_type)
+            for event_type, direction in MANDATORY
+            if not any(
+                route.takes_type(event_type)
+                and direction in route.filters.get("direction", (direction,))
+                and False in route.filters.get("is_return", (False,))
+                for route in self.routes()
+            )
+        )
+
+    def _candidates(self, event_type: EventType) -> tuple[Route, ...]:
+        """Look up the routes for a type; only listed types are remembered, since strangers' names have no end."""
+        try:
+            return self._table[event_type]
+        except KeyError:
+            found = tuple(route for route in self.routes() if route.takes_type(event_type))
+            if event_type.is_known:
+                self._table[event_type] = found
+            return found
+
+    def _decorator(self, patterns: tuple[str, ...], filters: dict[str, Any]) -> Callable[[Any], Any]:
+        given = {key: value for key, value in filters.items() if value is not None}
+        return lambda handler: self._register(handler, patterns, given)
+
+    def _register(self, handler: Any, patterns: tuple[str, ...], filters: dict[str, Any]) -> Any:
+        self._entries.append(make_route(handler, patterns, filters, self))
+        self._changed()
+        return handler
+
+    def _roots(self) -> "Iterator[WebhookRouter]":
+        if not self._parents:
+            yield self
+        for parent in self._parents:
+            yield from parent._roots()  # noqa: SLF001 - its own kind
+
+    def _changed(self) -> None:
+        self._table.clear()
+        for parent in self._parents:
+            parent._changed()  # noqa: SLF001 - its own kind
