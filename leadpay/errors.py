@@ -6,6 +6,7 @@
       ConfigurationError             a setting is missing or contradictory
       InvalidRequestError            also a ValueError: refused here, before anything was sent
       RequestNotSentError            surely not executed: DNS, connect, TLS
+      NoAnswerError                  a read got no answer: nothing has changed, ask again
       OutcomeUnknownError            a write went out and no answer came back: it may have happened
       APIError                       the bank answered with an error
         BadRequestError              400
@@ -89,6 +90,15 @@ class RequestNotSentError(LeadError):
 
     def __init__(self, message: str | None = None, *, attempts: int = 1, idempotency_key: str | None = None) -> None:
         super().__init__(message, idempotency_key=idempotency_key)
+        self.attempts: int = attempts
+        """How many times it was tried."""
+
+
+class NoAnswerError(LeadError):
+    """A read got no answer: the connection was lost, or time ran out. Nothing has changed; ask again."""
+
+    def __init__(self, message: str | None = None, *, attempts: int = 1) -> None:
+        super().__init__(message)
         self.attempts: int = attempts
         """How many times it was tried."""
 

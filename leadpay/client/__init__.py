@@ -1,0 +1,166 @@
+"""Calling the bank."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import aiohttp
+
+from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, Provider, TokenSource, token_request
+from leadpay.client.call import Caller, Chance
+from leadpay.client.events import Events
+from leadpay.client.instant_payments import InstantPayments
+from leadpay.client.retry import RetryPolicy
+from leadpay.client.simulate import Simulate
+from leadpay.client.transport import Transport
+from leadpay.config import BASE_URLS, Credentials, Settings, Timeouts
+from leadpay.config import base_url as find_base_url
+from leadpay.converter import structure
+from leadpay.errors import ConfigurationError
+from leadpay.models import AccessToken
+
+MAX_CONNECTIONS: Final = 100
+"""Most connections that a session of our own opens to the bank; more calls wait their turn."""
+
+
+class LeadClient:
+    """Calls the bank: ``async with LeadClient(client_id=..., client_secret=...) as lead``.
+
+    One client serves any number of tasks of one event loop.
+
+    Args:
+        client_id: the OAuth2 client ID.
+        client_secret: its secret.
+        environment: ``sandbox`` or ``production``; ``sandbox`` if neither this nor ``base_url`` is given.
+        base_url: another address, such as a pretend bank's; without TLS on loopback only.
+        token: instead of credentials, a token, or a coroutine function that takes the token that was just rejected,
+            or None, and gives one.
+        session: an aiohttp session to borrow; it is never closed here.
+        retry: when to try again.
+        timeouts: how long to wait.
+        chance: where time, randomness and keys come from.
+
+    Raises:
+        ConfigurationError: something is missing or contradictory.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        environment: str | None = None,
+        base_url: str | None = None,
+        token: str | Provider | None = None,
+        session: aiohttp.ClientSession | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        if environment is not None and base_url is not None and environment not in BASE_URLS:
+            raise ConfigurationError("environment: is unknown; leave it out where base_url is given")
+        self._base_url = find_base_url(environment or "sandbox", base_url)
+        if token is None and not (client_id and client_secret):
+            raise ConfigurationError("client_id and client_secret: both are needed, or a token")
+        if token is not None and (client_id or client_secret):
+            raise ConfigurationError("token: give either a token or credentials")
+        self._credentials = Credentials(client_id=client_id or "", client_secret=client_secret or "")
+        self._source = _source(token)
+        self._borrowed = session
+        self._retry = retry or RetryPolicy()
+        self._timeouts = timeouts or Timeouts()
+        self._chance = chance or Chance()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._caller: Caller | None = None
+        self._closed = False
+        self.instant_payments: InstantPayments = InstantPayments(self._open)
+        """The calls about payments."""
+        self.events: Events = Events(self._open)
+        """The calls about events."""
+        self._simulate = Simulate(self._open)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """Make a client from ``LEAD_CLIENT_ID``, ``LEAD_CLIENT_SECRET``, ``LEAD_ENVIRONMENT`` and ``LEAD_BASE_URL``.
+
+        Args:
+            env: the mapping to read; ``os.environ`` if left out.
+            overrides: arguments of the constructor, which go first.
+
+        Raises:
+            ConfigurationError: something is missing or contradictory.
+        """
+        found = Settings.from_env(env)
+        settings: dict[str, Any] = {"environment": found.environment, "base_url": found.base_url}
+        if "token" not in overrides:
+            settings |= {"client_id": found.client_id, "client_secret": found.client_secret}
+        if "base_url" in overrides or found.base_url is not None:
+            del settings["environment"]
+        return cls(**(settings | overrides))
+
+    def __repr__(self) -> str:
+        return f"LeadClient(base_url={self._base_url!r})"
+
+    @property
+    def simulate(self) -> Simulate:
+        """The simulations; sandbox environments only.
+
+        Raises:
+            ConfigurationError: this client calls production.
+        """
+        if self._base_url == BASE_URLS["production"]:
+            raise ConfigurationError("simulate: production cannot be simulated; use the sandbox")
+        return self._simulate
+
+    async def __aenter__(self) -> Self:
+        """Get ready; nothing is sent yet."""
+        self._open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of a session of our own; a borrowed one stays open. Closing again does nothing."""
+        self._closed = True
+        if isinstance(self._source, ClientCredentials):
+            await self._source.aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> Caller:
+        """Give what makes calls; on first use, tie this client to the running event loop."""
+        if self._closed:
+            raise ConfigurationError("this client is closed; make a new one")
+        loop = asyncio.get_running_loop()
+        if self._caller is None:
+            self._loop = loop
+            self._caller = self._wire()
+        elif loop is not self._loop:
+            raise ConfigurationError("this client belongs to another event loop; make one for each")
+        return self._caller
+
+    def _wire(self) -> Caller:
+        session = self._borrowed
+        if session is None:
+            session = self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        send = Transport(session, self._base_url, self._timeouts).send
+        if self._source is None:
+            exchange = Caller(send, None, self._retry, self._timeouts, self._chance)
+            request = token_request(self._credentials)
+            self._source = ClientCredentials(
+                lambda: exchange.call(request, lambda data: structure(data, AccessToken)), self._chance.clock
+            )
+        return Caller(send, self._source, self._retry, self._timeouts, self._chance)
+
+
+def _source(token: str | Provider | None) -> TokenSource | None:
+    if token is None:
+        return None
+    return ProvidedToken(token) if callable(token) else FixedToken(token)

@@ -1,0 +1,317 @@
+"""One call with all its attempts: which answer may be followed by another attempt, and what is raised in the end."""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+import attrs
+import orjson
+
+from leadpay.client.auth import TokenSource
+from leadpay.client.requests import Kind, Request
+from leadpay.client.retry import RetryPolicy, retry_after
+from leadpay.client.transport import MAX_RESPONSE_BYTES, Response, Send
+from leadpay.clock import Clock, SystemClock
+from leadpay.config import Timeouts
+from leadpay.errors import (
+    APIError,
+    LeadError,
+    MalformedResponseError,
+    NoAnswerError,
+    OutcomeUnknownError,
+    Problem,
+    RequestNotSentError,
+)
+
+logger = logging.getLogger("leadpay.client")
+
+T = TypeVar("T")
+
+REQUEST_ID: Final = "X-Request-Id"
+"""Where the bank's own number for a request is looked for; which header it uses is not published."""
+
+MIN_TIMEOUT: Final = 0.001
+"""Shortest time that an attempt is given, in seconds: to aiohttp, zero means for ever."""
+
+_OK, _MULTIPLE_CHOICES = 200, 300
+_UNAUTHORIZED, _TIMEOUT, _CONFLICT, _TOO_MANY, _SERVER_ERROR = 401, 408, 409, 429, 500
+
+
+@attrs.frozen(kw_only=True)
+class Chance:
+    """Where time, randomness and ids come from."""
+
+    clock: Clock = attrs.Factory(SystemClock)
+    random: Callable[[], float] = random.random
+    """A number from 0 up to, not including, 1."""
+    new_key: Callable[[], str] = lambda: str(uuid.uuid4())
+    """An idempotency key that nobody has used."""
+
+
+class Verdict(Enum):
+    """What an answer means for the call."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """Final."""
+    NOT_DONE = "not done"
+    """Surely not executed; another attempt may help."""
+    UNKNOWN = "unknown"
+    """Perhaps executed."""
+    UNAUTHORIZED = "unauthorized"
+
+
+def judge(status: int, kind: Kind) -> Verdict:
+    """Say what a status means for an operation. Pure.
+
+    A 409 on a keyed write means that the same key is in progress: it may yet happen. On request_return it means that
+    a request is active already.
+    """
+    if _OK <= status < _MULTIPLE_CHOICES:
+        return Verdict.DONE
+    if status >= _SERVER_ERROR or status == _TIMEOUT or (status == _CONFLICT and kind is Kind.KEYED):
+        return Verdict.UNKNOWN
+    if status == _TOO_MANY:
+        return Verdict.NOT_DONE
+    return Verdict.UNAUTHORIZED if status == _UNAUTHORIZED else Verdict.REFUSED
+
+
+class Attempts:
+    """What one call remembers from attempt to attempt."""
+
+    __slots__ = ("count", "deadline", "error", "rejected", "request", "unknown")
+
+    def __init__(self, request: Request, deadline: float) -> None:
+        self.request = request
+        self.deadline = deadline
+        self.count = 0
+        self.unknown = False
+        """Whether some attempt may have been executed."""
+        self.rejected: str | None = None
+        """The token that was refused."""
+        self.error: LeadError = NoAnswerError()
+        """What the last attempt ended in."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the payment has to be read, to learn whether this write has happened."""
+        kind = self.request.kind
+        conflict = isinstance(self.error, APIError) and self.error.status == _CONFLICT
+        return self.unknown and (kind is Kind.SETTLED or (kind is Kind.EXCLUSIVE and conflict))
+
+    def final(self) -> LeadError:
+        """Choose what is raised when no attempt is left. Pure."""
+        error = self.error
+        if self.unknown and self.request.kind is not Kind.READ:
+            reason = f"HTTP {error.status}" if isinstance(error, APIError) else "no answer"
+            error = OutcomeUnknownError(
+                self.request.operation, attempts=self.count, idempotency_key=self.request.key, reason=reason
+            )
+        return self.signed(error)
+
+    def signed(self, error: LeadError) -> LeadError:
+        """Put the key and the number of attempts on an error."""
+        if self.request.key is not None:
+            error.idempotency_key = self.request.key
+        if isinstance(error, APIError | NoAnswerError | RequestNotSentError):
+            error.attempts = max(1, self.count)
+        return error
+
+
+Settle = Callable[[float], Awaitable[T | None]]
+"""Reads, before a deadline, whether a write of unknown outcome has happened: its result, or None if it has not."""
+
+
+class Caller:
+    """Makes calls."""
+
+    def __init__(
+        self, send: Send, tokens: TokenSource | None, policy: RetryPolicy, timeouts: Timeouts, chance: Chance
+    ) -> None:
+        self._send = send
+        self._tokens = tokens
+        self._policy = policy
+        self._timeouts = timeouts
+        self.chance = chance
+        self._now = chance.clock.monotonic
+
+    async def call(
+        self,
+        request: Request,
+        read: Callable[[Any], T],
+        *,
+        settle: Settle[T] | None = None,
+        deadline: float | None = None,
+    ) -> T:
+        """Make one call, with as many attempts as its kind, the policy and the time allow.
+
+        Args:
+            request: what to send.
+            read: makes the result of the JSON data.
+            settle: for writes of Kind.SETTLED.
+            deadline: on the clock's monotonic scale; the timeouts' if left out.
+
+        Raises:
+            LeadError: whatever prevents a result; every error of a write has its key.
+        """
+        attempts = Attempts(request, self._now() + self._timeouts.deadline if deadline is None else deadline)
+        try:
+            while True:
+                response = await self._attempt(attempts)
+                if response is not None:
+                    return self._read(response, attempts, read)
+                if settle is not None and attempts.is_open:
+                    settled = await self._settle(attempts, settle)
+                    if settled is not None:
+                        return settled
+                await self._pause(attempts, may_repeat=request.kind is not Kind.SETTLED or settle is not None)
+        except asyncio.CancelledError as cancelled:
+            if request.key is not None and attempts.count:
+                note = f"{request.operation} was cancelled and may have happened; idempotency_key={request.key!r}"
+                logger.warning("%s", note)
+                cancelled.add_note(note)
+            raise
+
+    async def _attempt(self, attempts: Attempts) -> Response | None:
+        """Send once; give the answer if it is a yes, remember it if it is no reason to stop, else raise."""
+        request = attempts.request
+        try:
+            token = await self._token(attempts)
+        except LeadError as error:
+            refused = isinstance(error, APIError) and error.status < _SERVER_ERROR
+            attempts.error = error if refused else RequestNotSentError(f"no access token: {type(error).__name__}")
+            raise attempts.final() from None
+        attempts.count += 1
+        start = self._now()
+        try:
+            response = await self._send(
+                request, self._headers(request, token), max(attempts.deadline - start, MIN_TIMEOUT)
+            )
+        except (RequestNotSentError, NoAnswerError) as error:
+            self._log(attempts, type(error).__name__, start, None)
+            attempts.error = error
+            attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
+            return None
+        request_id = response.headers.get(REQUEST_ID)
+        self._log(attempts, response.status, start, request_id)
+        verdict = judge(response.status, request.kind)
+        if verdict is Verdict.DONE:
+            return response
+        attempts.error = self._error(response, request_id)
+        if verdict is Verdict.UNKNOWN:
+            attempts.unknown = True
+        elif verdict is Verdict.UNAUTHORIZED and token is not None and attempts.rejected is None:
+            # Once: the bank may hand out the refused token again.
+            attempts.rejected = token
+        elif verdict is not Verdict.NOT_DONE and not attempts.is_open:
+            # A refusal decides, whatever became of earlier attempts: under one key the bank gives one answer. Where
+            # it may be the refusal of a repetition, the payment is read before it counts.
+            raise attempts.signed(attempts.error)
+        return None
+
+    async def _token(self, attempts: Attempts) -> str | None:
+        if self._tokens is None:
+            return None
+        if attempts.rejected is None and (token := self._tokens.current()) is not None:
+            return token
+        try:
+            async with asyncio.timeout(attempts.deadline - self._now()):
+                token = await self._tokens.get(attempts.rejected)
+        except TimeoutError:
+            raise RequestNotSentError from None
+        if token == attempts.rejected:
+            raise attempts.error
+        return token
+
+    def _headers(self, request: Request, token: str | None) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        if request.key is not None:
+            headers["Idempotency-Key"] = request.key
+        return headers
+
+    def _read(self, response: Response, attempts: Attempts, read: Callable[[Any], T]) -> T:
+        try:
+            if response.body is None:
+                raise _malformed(f"is larger than {MAX_RESPONSE_BYTES} bytes")
+            try:
+                # The simulations answer with an empty body.
+                data = orjson.loads(response.body) if response.body else None
+            except orjson.JSONDecodeError:
+                raise _malformed("is not JSON in UTF-8") from None
+            return read(data)
+        except MalformedResponseError as error:
+            error.body, error.status = response.body, response.status
+            raise attempts.signed(error) from None
+
+    def _error(self, response: Response, request_id: str | None) -> APIError:
+        try:
+            problem = orjson.loads(response.body or b"")
+        except orjson.JSONDecodeError:
+            problem = None  # a proxy's HTML
+        wait = retry_after(response.headers.get("Retry-After"), now=self.chance.clock.now())
+        return APIError.of(
+            response.status,
+            problem if isinstance(problem, dict) else None,
+            request_id=request_id,
+            retry_after=wait,
+        )
+
+    async def _settle(self, attempts: Attempts, settle: Settle[T]) -> T | None:
+        """Look whether it has happened; a definite refusal of ours stands if it has not."""
+        try:
+            settled = await settle(attempts.deadline)
+        except LeadError:
+            raise attempts.final() from None
+        error = attempts.error
+        refused = isinstance(error, APIError) and judge(error.status, Kind.SETTLED) is Verdict.REFUSED
+        if settled is None and refused and attempts.request.kind is Kind.SETTLED:
+            raise attempts.signed(error)
+        return settled
+
+    async def _pause(self, attempts: Attempts, *, may_repeat: bool) -> None:
+        """Wait before the next attempt, or raise what all of them came to.
+
+        ``may_repeat`` is False where nobody can tell a repetition from the first.
+        """
+        error = attempts.error
+        if isinstance(error, APIError) and error.status == _UNAUTHORIZED:
+            return
+        wait = self._policy.wait(
+            attempts.count,
+            left=attempts.deadline - self._now(),
+            random=self.chance.random(),
+            retry_after=error.retry_after if isinstance(error, APIError) else None,
+        )
+        if wait is None or (attempts.unknown and not may_repeat):
+            if attempts.unknown and attempts.request.kind is not Kind.READ:
+                logger.warning("%s: outcome unknown, %d attempts", attempts.request.operation, attempts.count)
+            raise attempts.final()
+        logger.info("%s: attempt %d failed, again in %.3f s", attempts.request.operation, attempts.count, wait)
+        await self.chance.clock.sleep(wait)
+
+    def _log(self, attempts: Attempts, result: object, start: float, request_id: str | None) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            request = attempts.request
+            path = request.path.partition("?")[0]
+            took = (self._now() - start) * 1000
+            logger.debug(
+                "%s %s -> %s (attempt %d, %.1f ms, request id %s)",
+                request.method,
+                path,
+                result,
+                attempts.count,
+                took,
+                request_id,
+            )
+
+
+def _malformed(reason: str) -> MalformedResponseError:
+    return MalformedResponseError([Problem("$", reason)])

@@ -1,0 +1,85 @@
+"""One Request in, one Response or one LeadError out. The only file here that knows aiohttp's errors."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+import aiohttp
+from yarl import URL
+
+from leadpay.client.requests import Request
+from leadpay.config import Timeouts
+from leadpay.errors import NoAnswerError, RequestNotSentError
+
+MAX_RESPONSE_BYTES: Final = 16_777_216
+"""Largest answer that is read, in bytes, after decompression: sixty times a full page of the longest payments."""
+
+_NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+"""No connection came about (DNS, connect, TLS, proxy), so the bank surely saw nothing."""
+
+
+class Response(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    """None if it was larger than MAX_RESPONSE_BYTES."""
+
+
+Send: TypeAlias = Callable[[Request, Mapping[str, str], float], Awaitable[Response]]
+"""Sends one request with headers within so many seconds. Tests pass a function of their own."""
+
+
+class Transport:
+    """Sends requests through an aiohttp session, whatever that session's own defaults are."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, timeouts: Timeouts) -> None:
+        self._session = session
+        self._base_url = base_url
+        self._timeouts = timeouts
+        self._full = timeouts.connect + timeouts.read
+        self._usual = self._timeout(self._full)
+
+    async def send(self, request: Request, headers: Mapping[str, str], left: float) -> Response:
+        """Send once.
+
+        Args:
+            request: what to send.
+            headers: its headers.
+            left: seconds that remain of the call.
+
+        Raises:
+            RequestNotSentError: no connection came about.
+            NoAnswerError: the connection was lost, or time ran out, at whatever point after that.
+        """
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._base_url + request.path, encoded=True),
+                data=request.body,
+                headers=headers,
+                timeout=self._usual if left >= self._full else self._timeout(left),
+                # A redirect could carry the token elsewhere.
+                allow_redirects=False,
+                raise_for_status=False,
+            ) as response:
+                return Response(response.status, response.headers, await _read(response))
+        except _NOT_SENT as error:
+            raise RequestNotSentError(f"no connection to the bank: {type(error).__name__}") from None
+        except Exception as error:  # noqa: BLE001 - whatever aiohttp, ssl or zlib raise: nobody knows what the bank saw
+            raise NoAnswerError(f"no answer from the bank: {type(error).__name__}") from None
+
+    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
+        connect = min(self._timeouts.connect, total)
+        return aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read no more than the limit, whatever the headers promise."""
+    body = b""
+    while chunk := await response.content.readany():
+        body = body + chunk if body else chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            response.close()
+            return None
+    return body
