@@ -159,8 +159,7 @@ def _find(place: str) -> WebhookRouter:
     module, _, name = place.partition(":")
     if not module or not name:
         raise ConfigurationError(f"{place}: must be MODULE:NAME, such as handlers:router")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:

@@ -1,0 +1,160 @@
+"""The command: what it prints, and the exit statuses that scripts rely on."""
+
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from leadpay.cli import run
+
+HANDLERS = """
+from leadpay import InstantPaymentEvent, WebhookRouter
+
+router = WebhookRouter()
+other = "no router"
+
+@router.posted(direction="incoming")
+async def credit(event: InstantPaymentEvent) -> None: ...
+
+complete = WebhookRouter()
+
+@complete.on("instant_payment.*")
+async def everything(event) -> None: ...
+
+@complete.unhandled
+async def rest(event) -> None: ...
+"""
+
+
+@pytest.fixture
+def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module with routers in the current folder."""
+    name = f"handlers_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(HANDLERS)
+    (tmp_path / "broken_handlers.py").write_text("import no_such_module_anywhere\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    return name
+
+
+def status_of(*arguments: str) -> int:
+    """Run a command in this process and give its exit status."""
+    with pytest.raises(SystemExit) as exit_info:
+        run(arguments)
+    code = exit_info.value.code
+    return code if isinstance(code, int) else 0 if code is None else 1
+
+
+def test_demo_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
+    """All six parts happen, and the exit status says so."""
+    assert status_of("demo", "--delay", "0") == 0
+    out = capsys.readouterr().out
+    assert "Everything that should have happened did." in out
+    assert all(f"\n{number}. " in out for number in range(1, 7))
+    assert "1234567890" not in out
+    assert "Alex Smith" not in out
+
+
+def test_check_lists_routes_and_names_what_is_missing(handlers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mandatory event that nobody handles is exit status 1."""
+    assert status_of("check", f"{handlers}:router") == 1
+    out = capsys.readouterr().out
+    assert f"instant_payment.posted  {handlers}:credit  [direction=incoming]" in out
+    assert "MISSING: the bank makes instant_payment.return_request_response_needed mandatory" in out
+
+
+def test_check_is_content_with_a_complete_router(handlers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is missing: exit status 0."""
+    assert status_of("check", f"{handlers}:complete") == 0
+    assert "(unhandled)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["nowhere:router", "handlers", "{}:other", "{}:missing", ":router"])
+def test_a_wrong_place_is_one_line(handlers: str, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A user's mistake ends in exit status 2 and a sentence."""
+    assert status_of("check", place.format(handlers)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("leadpay: ")
+    assert err.count("\n") == 1
+
+
+def test_an_error_inside_the_module_is_shown_whole(handlers: str) -> None:
+    """A module that itself fails to import is not mistaken for a missing one."""
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
+        run(["check", "broken_handlers:router"])
+
+
+def test_a_wrong_fault_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The kinds that exist are named."""
+    assert status_of("sandbox", "--fault", "bogus") == 2
+    assert "answer_lost" in capsys.readouterr().err
+
+
+def test_serve_without_a_secret_is_one_line(handlers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No secret is an error, never "accept"."""
+    assert status_of("serve", f"{handlers}:router", "--port", "0") == 2
+    assert "secret" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_one_line(handlers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback for what the user can mend."""
+    assert status_of("serve", f"{handlers}:router", "--secret", "whsec_1", "--host", "203.0.113.1") == 2
+    assert capsys.readouterr().err.startswith("leadpay: ")
+
+
+def talk_to(arguments: list[str], path: str, method: str, *, lines: int = 1) -> tuple[str, int, int]:
+    """Start a server command, call what it printed, end it; give its output, the answer's status and its own."""
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "leadpay", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        out = [process.stdout.readline() for _ in range(lines)]
+        url = out[0].replace("=", " ").split()[-1]
+        request = urllib.request.Request(url + path, method=method)  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the same
+                status = response.status
+        except urllib.error.HTTPError as error:
+            status = error.code
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
+        process.stdout.close()
+    return "".join(out), status, process.returncode
+
+
+def test_sandbox_prints_what_to_paste_and_stops_on_a_signal() -> None:
+    """The address, the credentials and the secret are there; a call without a token is refused; it ends with 0."""
+    arguments = ["sandbox", "--port", "0", "--client-id", "me", "--client-secret", "s"]
+    out, status, code = talk_to(arguments, "/v1/event", "GET", lines=4)
+    assert (status, code) == (401, 0)
+    assert "export LEAD_CLIENT_ID=me\nexport LEAD_CLIENT_SECRET=s\nexport LEAD_WEBHOOK_SECRETS=whsec_" in out
+
+
+def test_serve_receives_webhooks_until_a_signal(handlers: str) -> None:
+    """An unsigned webhook is refused; the process ends with 0."""
+    _, status, code = talk_to(["serve", f"{handlers}:router", "--port", "0", "--secret", "whsec_1,whsec_2"], "", "POST")
+    assert (status, code) == (401, 0)
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    """A bare installation has no command, and says so in a sentence."""
+    code = (
+        "import sys\nsys.modules['cyclopts'] = None\nimport leadpay.__main__ as entry\n"
+        "try: entry.main()\nexcept SystemExit as stop: print(stop.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    assert done.stdout == "the leadpay command needs an extra: pip install 'leadpay[cli]'\n"
+
+
+def test_another_missing_module_is_not_hidden() -> None:
+    """Only the extra's own absence is explained."""
+    code = "import sys\nsys.modules['orjson'] = None\nimport leadpay.__main__ as entry\nentry.main()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    assert done.returncode == 1
+    assert "orjson" in done.stderr
