@@ -65,7 +65,8 @@ def cents(amount: str | Decimal) -> Cents:
         raise _amount("must be a number that is not negative")
     if amount > MAX_AMOUNT:
         raise _amount("is larger than the bank's integers")
-    if -amount.as_tuple().exponent > MAX_FRACTION_DIGITS:  # type: ignore[operator] - an int wherever is_finite() holds
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > MAX_FRACTION_DIGITS:
         raise _amount(f"has more than {MAX_FRACTION_DIGITS} digits after the point")
     # A context could round in silence, so the exponent is moved by hand.
     numerator, denominator = amount.as_integer_ratio()

@@ -5,7 +5,7 @@ import logging
 import traceback
 from contextlib import AsyncExitStack
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
@@ -106,7 +106,7 @@ class Dispatcher:
         else:
             await route.handler(event)
 
-    async def __aenter__(self) -> "Dispatcher":
+    async def __aenter__(self) -> Self:
         """Enter the lifespans of all routers, in order."""
         async with AsyncExitStack() as stack:
             for router, lifespan in self.router.lifespans():

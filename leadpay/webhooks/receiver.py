@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
@@ -26,7 +26,7 @@ MAX_REMEMBERED: Final = 10_000
 """How many handled events a receiver without an inbox remembers, to drop their duplicates: about a megabyte."""
 
 MAX_SIMULTANEOUS: Final = 1_000
-"""How many accepted events a receiver works on at once; more are told 503, so that the bank's queue does the waiting."""
+"""How many events a receiver works on at once; more are told 503, so that the bank's queue does the waiting."""
 
 OK: Final = 200
 MALFORMED: Final = 400
@@ -180,7 +180,7 @@ class WebhookReceiver:
         self.counts["accepted" if outcome.succeeded else "failed"] += 1
         return OK if outcome.succeeded else HANDLER_FAILED
 
-    async def __aenter__(self) -> "WebhookReceiver":
+    async def __aenter__(self) -> Self:
         """Enter the routers' lifespans and, with an inbox, start working on what is stored."""
         self._users += 1
         if self._users == 1:

@@ -3,14 +3,13 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from enum import EnumType
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from leadpay.enums import CounterpartyStatus, Direction, EventType, Status
+from leadpay.enums import CounterpartyStatus, Direction, EventType, OpenEnum, Status
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
 
@@ -28,7 +27,7 @@ PaymentHandler: TypeAlias = (
 Where: TypeAlias = Callable[[Any], bool]
 """A filter of your own: takes the event, gives a bool, and does not wait."""
 
-ENUM_FILTERS: Final[Mapping[str, EnumType]] = {
+ENUM_FILTERS: Final[Mapping[str, type[OpenEnum]]] = {
     "direction": Direction,
     "status": Status,
     "counterparty_status": CounterpartyStatus,
@@ -106,9 +105,8 @@ def make_route(
     """
     name = _name(handler)
     wants_context = _wants_context(handler, name)
-    where = filters.get("where")
-    if where is not None and (not callable(where) or inspect.iscoroutinefunction(where)):
-        raise RouterError(f"{name}: where= must be a plain function of the event")
+    where: Any = filters.get("where")
+    _check_where(where, name)
     return Route(
         handler=handler,
         name=name,
@@ -173,6 +171,11 @@ def _second_is_context(signature: inspect.Signature, name: str) -> bool:
     return True
 
 
+def _check_where(where: Any, name: str) -> None:
+    if where is not None and (not callable(where) or inspect.iscoroutinefunction(where)):
+        raise RouterError(f"{name}: where= must be a plain function of the event")
+
+
 def _values(key: str, value: Any, name: str) -> Collection[Any]:
     if key == "is_return":
         if not isinstance(value, bool):
@@ -183,7 +186,7 @@ def _values(key: str, value: Any, name: str) -> Collection[Any]:
         raise RouterError(f"{name}: {key}= must be a string or several")
     if key in ENUM_FILTERS:
         for one in values:
-            if one not in {str(member) for member in ENUM_FILTERS[key]}:
+            if not ENUM_FILTERS[key](one).is_known:
                 raise RouterError(f"{name}: {key}={one!r} is none of {', '.join(ENUM_FILTERS[key])}")
     elif key in ID_FILTERS:
         for one in values:

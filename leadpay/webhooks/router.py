@@ -56,14 +56,14 @@ class PaymentDecorator:
         where: Where | None = None,
     ) -> Callable[[P], P]: ...
 
-    def __call__(self, handler: Any = None, /, **filters: Any) -> Any:
+    def __call__(self, *handler: Any, **filters: Any) -> Any:
         """Register a handler, or take filters and give a decorator that does.
 
         Raises:
             RouterError: the handler or a filter is wrong; the message names it.
         """
-        if handler is not None:
-            return self._router._register(handler, (str(self._type),), {})  # noqa: SLF001 - the router's own half
+        if handler:
+            return self._router._register(handler[0], (str(self._type),), {})  # noqa: SLF001 - the router's own half
         return self._router._decorator((str(self._type),), filters)  # noqa: SLF001 - the same
 
 
@@ -135,7 +135,8 @@ class WebhookRouter:
 
     def unhandled(self, handler: H) -> H:
         """Register a handler for what no other handler in the whole tree takes: ``@router.unhandled``."""
-        return self._register(handler, (), {})
+        self._register(handler, (), {})
+        return handler
 
     def lifespan(self, manager: L) -> L:
         """Hold on to something while the router runs: ``@router.lifespan`` above an ``@asynccontextmanager``.

@@ -23,7 +23,7 @@ time, so a refusal for age has a reason word of its own: ``too_old``.
 """
 
 MAX_HEADER_LENGTH: Final = 4096
-"""Longest header that is looked at, in characters: room for some eighty signatures, and a bound on a stranger's work."""
+"""Longest header that is looked at, in characters: room for some eighty signatures, and a bound on strangers."""
 
 MAX_TIMESTAMP_DIGITS: Final = 16
 """Longest time that is looked at, in digits: milliseconds until the year 318857, and a bound on big integers."""
