@@ -186,7 +186,11 @@ def _tuple(hint: Any, converter: "Converter") -> Callable[[Any, Any], Any]:
                 error.__notes__ = [*getattr(error, "__notes__", []), IterableValidationNote(f"[{index}]", index, item)]
                 errors.append(error)
         if errors:
-            raise IterableValidationError("while reading an array", errors, hint)
+            raise IterableValidationError(
+                "while reading an array",
+                errors,
+                hint,  # pyright: ignore[reportCallIssue] - cattrs gives its groups a third argument
+            )
         return tuple(made)
 
     return hook
