@@ -81,7 +81,9 @@ def base_url(environment: str | None, url: str | None) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigurationError("base_url: cannot be read as a URL") from error
-    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment or parts.username is not None:
+    # urlsplit forgives spaces and an empty query; what is built on top of such an address would be another one.
+    strange = not url.isprintable() or any(letter in url for letter in " ?#")
+    if parts.scheme not in {"http", "https"} or not host or strange or parts.username is not None:
         raise ConfigurationError("base_url: must be http(s)://host[:port][/path], without credentials or a query")
     if parts.scheme == "http" and not _is_loopback(host):
         # A token in clear text is everybody's token.

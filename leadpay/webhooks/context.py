@@ -53,11 +53,11 @@ class Context:
     """Which attempt at this handler this is, counted from 1."""
     is_stale: bool = False
     """Whether a newer version of this payment has been handled already; only an inbox can know."""
-    client: Any = None
+    client: Any = attrs.field(default=None, repr=False)
     """The LeadClient that the receiver was given, or None."""
-    state: Any = None
+    state: Any = attrs.field(default=None, repr=False)
     """What the lifespan of the handler's router gave, or None."""
-    _transaction: Any = None
+    _transaction: Any = attrs.field(default=None, repr=False)
 
     @property
     def transaction(self) -> Any:

@@ -54,7 +54,7 @@ class Dispatcher:
         self.router = router
         self.timeout = timeout
         self._states: dict[WebhookRouter, Any] = {}
-        self._advised: set[tuple[str, str]] = set()
+        self._advised: set[tuple[str, ...]] = set()
 
     async def dispatch(self, event: Event, context: Context) -> Outcome:
         """Run all handlers that take the event, one after the other, in the order of registration."""
@@ -121,8 +121,9 @@ class Dispatcher:
 
     def _advise(self, event: Event) -> None:
         """Log a handler that is ready to paste, once per type and direction."""
-        direction = event.payment.direction if isinstance(event, InstantPaymentEvent) else ""
-        kind = (str(event.type) if event.type.is_known else "?", str(direction))
+        # What is not listed shares one entry, since strangers' names have no end.
+        words = [event.type, *([event.payment.direction] if isinstance(event, InstantPaymentEvent) else [])]
+        kind = tuple(str(word) if word.is_known else "?" for word in words)
         if kind not in self._advised:
             self._advised.add(kind)
             logger.warning("no handler takes %s; paste this one:\n\n%s", event.type, paste_ready(event))
@@ -139,7 +140,7 @@ def where_raised(error: BaseException | None) -> str:
 def paste_ready(event: Event) -> str:
     """Write a handler for just such an event."""
     name = str(event.type).rpartition(".")[2]
-    function = "on_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+    function = "on_" + "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
     if not isinstance(event, InstantPaymentEvent):
         unlisted = "" if event.type.is_known else ", unlisted=True"
         return f"@router.on({str(event.type)!r}{unlisted})\nasync def {function}(event: Event) -> None: ...\n"

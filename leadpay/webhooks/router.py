@@ -62,9 +62,8 @@ class PaymentDecorator:
         Raises:
             RouterError: the handler or a filter is wrong; the message names it.
         """
-        if handler:
-            return self._router._register(handler[0], (str(self._type),), {})  # noqa: SLF001 - the router's own half
-        return self._router._decorator((str(self._type),), filters)  # noqa: SLF001 - the same
+        register = self._router._decorator((str(self._type),), filters)  # noqa: SLF001 - the router's own half
+        return register(*handler) if handler else register
 
 
 class WebhookRouter:

@@ -52,11 +52,15 @@ class Verifier:
     __slots__ = ("_keys",)
 
     def __init__(self, secrets: Secrets) -> None:
-        listed = [secrets] if isinstance(secrets, str | bytes) else list(secrets)
+        listed = [secrets] if isinstance(secrets, str | bytes) else list(secrets or ())
         if not listed or not all(isinstance(secret, str | bytes) and secret for secret in listed):
             # An empty key would accept what anybody can compute.
             raise ConfigurationError("secrets: at least one signing secret is needed, and none may be empty")
-        self._keys = tuple(_key(secret) for secret in listed)
+        try:
+            self._keys = tuple(_key(secret) for secret in listed)
+        except UnicodeEncodeError:
+            # Without its cause, which would quote the secret.
+            raise ConfigurationError("secrets: a signing secret must be text that UTF-8 can write") from None
 
     def verify(self, body: bytes, header: str | None, *, now_ms: int, tolerance_ms: int = TOLERANCE_MS) -> Verified:
         """Accept the body or raise SignatureError; see :func:`verify`."""
