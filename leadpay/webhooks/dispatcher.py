@@ -91,17 +91,18 @@ class Dispatcher:
             if task is None or task.cancelling():
                 raise
             # Something that the handler awaited was cancelled, not we.
-            status, error = "failed", cancelled
+            status, error = self._failed(route, event, cancelled)
         except Exception as failure:  # noqa: BLE001 - one handler's failure is not its neighbour's
-            status, error = "failed", failure
-        if status == "failed":
-            logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
+            status, error = self._failed(route, event, failure)
         return HandlerResult(route.name, status, perf_counter() - start, error)
+
+    def _failed(self, route: Route, event: Event, error: BaseException) -> tuple[HandlerStatus, BaseException]:
+        logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
+        return "failed", error
 
     async def _call(self, route: Route, event: Event, context: Context) -> None:
         if route.wants_context:
-            if self._states:
-                context.state = self._states.get(route.router)
+            context.state = self._states.get(route.router)
             await route.handler(event, context)
         else:
             await route.handler(event)
@@ -129,10 +130,8 @@ class Dispatcher:
             logger.warning("no handler takes %s; paste this one:\n\n%s", event.type, paste_ready(event))
 
 
-def where_raised(error: BaseException | None) -> str:
+def where_raised(error: BaseException) -> str:
     """Write an error's type and the lines that led to it, without its message, which may hold anything."""
-    if error is None:
-        return ""
     lines = traceback.format_tb(error.__traceback__)
     return "".join([*lines, f"{type(error).__module__}.{type(error).__qualname__}"])
 
