@@ -217,10 +217,15 @@ def _read_model(cls: type[Model], converter: "Converter") -> Callable[[Any, Any]
 def _write_model(cls: type[Model], converter: "Converter") -> Callable[[Any], dict[str, Any]]:
     from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in make_converter
 
-    renamed: dict[str, Any] = {
-        name: override(rename=wire_name(name)) for name in field_types(cls) if wire_name(name) != name
-    }
+    types = field_types(cls)
+    renamed: dict[str, Any] = {name: override(rename=wire_name(name)) for name in types if wire_name(name) != name}
+    # JSON data stays as it is: to walk through what a stranger has nested deeply would exhaust the stack.
+    as_it_is = {name: override(unstruct_hook=_same) for name, hint in types.items() if hint is Any}
     write = make_dict_unstructure_fn(
-        cls, converter, _cattrs_omit_if_default=True, _unknown_fields=override(omit=True), **renamed
+        cls, converter, _cattrs_omit_if_default=True, _unknown_fields=override(omit=True), **renamed, **as_it_is
     )
     return lambda model: {**write(model), **model.unknown_fields}
+
+
+def _same(data: Any) -> Any:
+    return data

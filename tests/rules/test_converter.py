@@ -1,0 +1,326 @@
+"""JSON data to models and back: nothing coerced, nothing forgotten, and two paths that agree."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadpay.converter import _structure_plainly, structure, structure_event, unstructure
+from leadpay.enums import EventType
+from leadpay.errors import MalformedResponseError
+from leadpay.fastpath import COMPILER
+from leadpay.models import AccessToken, Availability, Event, InstantPayment, InstantPaymentEvent, Model, Party
+
+PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "payments.json").read_text())
+FULL = "everything at once, in the newer spellings"
+TIMES = ("created_at", "updated_at", "deadline", "resolved_at")
+
+
+def as_meant(data: Any) -> Any:
+    """Drop nulls of known fields and make times comparable: the two freedoms that coming back out has."""
+    if isinstance(data, list):
+        return [as_meant(one) for one in data]
+    if not isinstance(data, dict):
+        return data
+    return {
+        name: datetime.fromisoformat(value) if name in TIMES else as_meant(value)
+        for name, value in data.items()
+        if value is not None
+    }
+
+
+def changed(path: str, value: Any) -> Any:
+    """Give the full payment with one thing put in its place; a path is written as in error messages."""
+    data = json.loads(json.dumps(PAYMENTS[FULL]))
+    *steps, last = [
+        int(step) if step.isdigit() else step for step in path.replace("[", ".").replace("]", "").split(".")
+    ]
+    place = data
+    for step in steps:
+        place = place[step]
+    if value is KeyError:
+        del place[last]
+    else:
+        place[last] = value
+    return data
+
+
+def problems(read: Callable[[], Any]) -> list[tuple[str, str]]:
+    """Give what is wrong, as (path, reason), in the order of the paths."""
+    with pytest.raises(MalformedResponseError) as caught:
+        read()
+    return sorted((path, reason) for path, reason in caught.value.problems)
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+def test_sample_payloads_come_back_out(name: str) -> None:
+    """Every sample, older spellings and unknown words included, is read and written as it came."""
+    data = PAYMENTS[name]
+    payment = COMPILER.function(InstantPayment)(data)
+    assert as_meant(unstructure(payment)) == as_meant(data)
+    assert payment == structure(data, InstantPayment) == _structure_plainly(data, InstantPayment)
+
+
+def test_unknown_fields_are_kept_at_every_level() -> None:
+    """What we don't know is seen in unknown_fields, as it came, nulls too."""
+    payment = structure({**PAYMENTS[FULL], "extra": {"a": [None]}, "return_": 1, "nothing": None}, InstantPayment)
+    assert payment.unknown_fields == {"extra": {"a": [None]}, "return_": 1, "nothing": None}
+    old = structure(PAYMENTS["everything at once, in the older spellings"], InstantPayment)
+    resolution = old.return_requests[0].resolution
+    assert resolution is not None
+    assert resolution.unknown_fields == {"accepted_amount": 129900}
+    assert unstructure(payment)["extra"] == {"a": [None]}
+    assert unstructure(payment)["nothing"] is None
+
+
+def test_an_empty_list_comes_back_as_a_list() -> None:
+    """Empty is not the same as missing."""
+    related = changed("related_objects.return_payment_ids", [])
+    assert unstructure(structure(related, InstantPayment))["related_objects"]["return_payment_ids"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("id", None, "must be a string, not null"),
+        ("id", 7, "must be a string, not an integer"),
+        ("id", KeyError, "required field missing"),
+        ("amount", 12.7, "must be an integer, not a number with a fraction"),
+        ("amount", "5000", "must be an integer, not a string"),
+        ("amount", True, "must be an integer, not a boolean"),
+        ("amount", None, "must be an integer, not null"),
+        ("status", 3, "must be a string, not an integer"),
+        ("status", ["posted"], "must be a string, not an array"),
+        ("debtor", "Ada", "must be an object, not a string"),
+        ("creditor.name", {}, "must be a string, not an object"),
+        ("return.reason", KeyError, "required field missing"),
+        ("return", [], "must be an object, not an array"),
+        ("created_at", 1656328953, "must be a string with a time, not an integer"),
+        ("created_at", "yesterday", "must be a time in ISO 8601"),
+        ("created_at", "2022-06-27T11:22:33", "must be a time with an offset from UTC"),
+        ("return_requests", None, "must be an array, not null"),
+        ("return_requests", {}, "must be an array, not an object"),
+        ("return_requests[0]", None, "must be an object, not null"),
+        ("return_requests[0].resolution.resolved_at", False, "must be a string with a time, not a boolean"),
+        ("related_objects.return_payment_ids", "x", "must be an array, not a string"),
+        ("related_objects.return_payment_ids[1]", 5, "must be a string, not an integer"),
+    ],
+)
+def test_a_wrong_type_is_refused_with_its_path(path: str, value: Any, reason: str) -> None:
+    """Nothing is coerced: the error names the path and what was wanted, in both ways of reading."""
+    data = changed(path, value)
+    with pytest.raises(Exception):  # noqa: B017 - the fast path gives way with whatever it stumbled over
+        COMPILER.function(InstantPayment)(data)
+    assert problems(lambda: structure(data, InstantPayment)) == [(f"$.{path}", reason)]
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """Several mistakes make several problems, and the data is kept for whoever looks into it."""
+    data = {**changed("return_requests[0].status", 1), "id": None, "amount": 1.5}
+    with pytest.raises(MalformedResponseError) as caught:
+        structure(data, InstantPayment)
+    assert {problem.parameter for problem in caught.value.problems} == {
+        "$.id",
+        "$.amount",
+        "$.return_requests[0].status",
+    }
+    assert caught.value.body is data
+    assert "Gertrude" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 5, True, 1.5])
+def test_what_is_no_object_is_refused(data: Any) -> None:
+    """The top of a document has to be an object too."""
+    assert [path for path, _ in problems(lambda: structure(data, InstantPayment))] == ["$"]
+    assert [path for path, _ in problems(lambda: structure_event(data))] == ["$"]
+
+
+def test_other_types_are_named_by_their_class() -> None:
+    """Data that no JSON parser makes is refused as well."""
+    assert problems(lambda: structure({"name": b"x", "account_number": "1"}, Party)) == [
+        ("$.name", "must be a string, not bytes")
+    ]
+
+
+def test_small_answers_are_read() -> None:
+    """Booleans have to be booleans, and optional fields may be missing."""
+    assert structure({"available": True, "routing_number": "1"}, Availability).available is True
+    assert problems(lambda: structure({"available": 1, "routing_number": "1"}, Availability)) == [
+        ("$.available", "must be a boolean, not an integer")
+    ]
+    assert structure({"access_token": "x", "expires_in": 5}, AccessToken).expires_in == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2022-06-27T11:22:33Z", "2022-06-27T11:22:33Z"),
+        ("2022-06-27T11:22:33+00:00", "2022-06-27T11:22:33Z"),
+        ("2022-06-27T11:22:33.5Z", "2022-06-27T11:22:33.500000Z"),
+        ("2022-07-11T23:30:00-04:00", "2022-07-11T23:30:00-04:00"),
+    ],
+)
+def test_times_are_aware_and_come_out_as_the_same_instant(text: str, wanted: str) -> None:
+    """Offsets are kept, and UTC is written as Z."""
+    payment = structure(changed("created_at", text), InstantPayment)
+    assert payment.created_at.tzinfo is not None
+    assert unstructure(payment)["created_at"] == wanted
+    assert payment.created_at.astimezone(UTC) == datetime.fromisoformat(wanted)
+
+
+def event_data(name: Any, payload: Any) -> dict[str, Any]:
+    """Make the body of a webhook, as data."""
+    return {"id": "event_1", "created_at": "2024-03-01T09:30:00Z", "event": name, "object": payload}
+
+
+def test_events_about_payments_hold_a_payment() -> None:
+    """An instant payment's event gives the payment, in either spelling of its type."""
+    name = "instant_payment.counterparty_status_update"
+    event = structure_event(event_data(name, PAYMENTS[FULL]))
+    assert isinstance(event, InstantPaymentEvent)
+    assert event.payment == structure(PAYMENTS[FULL], InstantPayment)
+    assert event.event == name
+    assert event.type is EventType.INSTANT_PAYMENT_COUNTERPARTY_STATUS_UPDATED
+    assert as_meant(unstructure(event)) == as_meant(event_data(name, PAYMENTS[FULL]))
+
+
+def test_other_events_hold_the_data_as_it_came() -> None:
+    """An object of another product, or of a new kind of event about payments, is kept as JSON data."""
+    for name in ("ach.posted", "brand.new", "instant_payment.brand_new"):
+        data = event_data(name, {"id": "x", "deep": {"list": [1, None]}})
+        event = structure_event(data)
+        assert type(event) is Event
+        assert unstructure(event)["object"] == data["object"]
+    assert isinstance(structure_event(event_data("instant_payment.brand_new", PAYMENTS[FULL])), InstantPaymentEvent)
+
+
+def test_deeply_nested_data_comes_back_out() -> None:
+    """An object that is nested as deeply as the parser allows does not exhaust the stack."""
+    deep: Any = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    data = event_data("ach.posted", deep)
+    assert unstructure(structure_event(data))["object"] is deep
+
+
+def test_malformed_events_are_refused() -> None:
+    """A known event about a payment needs a readable payment, and every event a name and an object."""
+    assert problems(lambda: structure_event(event_data("instant_payment.posted", changed("id", None)))) == [
+        ("$.object.id", "must be a string, not null")
+    ]
+    assert problems(lambda: structure_event(event_data(5, []))) == [
+        ("$.event", "must be a string, not an integer"),
+        ("$.object", "must be an object, not an array"),
+    ]
+
+
+words = st.text(max_size=8)
+stamps = st.sampled_from(
+    ["2022-06-27T11:22:33Z", "2022-06-27T11:22:33.123456+00:00", "2022-07-11T23:30:00-04:00", "2024-02-29T00:00:00.5Z"]
+)
+extras = st.dictionaries(
+    st.sampled_from(["accepted_amount", "return_", "new", "_unknown_fields", "unknown_fields"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | words, lambda inner: st.lists(inner, max_size=3), max_leaves=4
+    ),
+    max_size=2,
+)
+
+
+def record(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Make objects whose optional fields may be missing or null, with fields that nobody knows."""
+    maybe = {name: st.none() | strategy for name, strategy in optional.items()}
+    return st.builds(lambda known, extra: {**extra, **known}, st.fixed_dictionaries(required, optional=maybe), extras)
+
+
+reasons = (
+    st.sampled_from(["duplicate", "duplication", "fraudulent", "not_justified", "unknown_sender", "other"]) | words
+)
+party = record({"name": words, "account_number": words}, {})
+agent = record({"routing_number": words}, {})
+resolution = record(
+    {"resolved_at": stamps, "resolved_by": words}, {"rejection_reason": reasons, "rejection_details": words}
+)
+return_request = record(
+    {"status": words | st.just("pending"), "reason": reasons, "created_at": stamps},
+    {"details": words, "deadline": stamps, "resolution": resolution},
+)
+payments = record(
+    {
+        **dict.fromkeys(("id", "account_id", "account_number_id", "direction", "currency_code"), words),
+        "status": st.sampled_from(["posted", "created", "frozen"]),
+        "amount": st.integers(0, 2**63 - 1),
+        **dict.fromkeys(("debtor", "creditor"), party),
+        **dict.fromkeys(("debtor_agent", "creditor_agent"), agent),
+        "payment_identifiers": record({}, dict.fromkeys(("end_to_end_id", "uetr", "transaction_id"), words)),
+        "related_objects": record(
+            {}, {"original_payment_id": words, "return_payment_ids": st.lists(words, max_size=2)}
+        ),
+        "return_requests": st.lists(return_request, max_size=2),
+        **dict.fromkeys(("created_at", "updated_at"), stamps),
+    },
+    {
+        "counterparty_status": words,
+        "description": words,
+        "rejection": record({"rejected_by": words, "reason": reasons}, {"details": words}),
+        "return": record({"reason": reasons}, {"details": words}),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=payments)
+def test_generated_payments_round_trip_on_both_paths(data: dict[str, Any]) -> None:
+    """Whatever is valid is read alike by both paths, and comes back out as it was meant."""
+    fast = COMPILER.function(InstantPayment)(data)
+    assert fast == _structure_plainly(data, InstantPayment)
+    assert as_meant(unstructure(fast)) == as_meant(data)
+    assert structure(unstructure(fast), InstantPayment) == fast
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """List the way to every value within."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
+
+
+def replaced(data: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """Copy data with one value replaced."""
+    if not path:
+        return value
+    copy = data.copy()
+    copy[path[0]] = replaced(data[path[0]], path[1:], value)
+    return copy
+
+
+junk: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1.5, "", "x", "2022-06-27", "2022-06-27T00:00:00", [], [None], {}, b"x", 10**30]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(PAYMENTS)), value=junk)
+def test_both_paths_refuse_the_same_for_the_same_reasons(data: Any, name: str, value: Any) -> None:
+    """One value replaced by junk anywhere: the fast path and the plain one give the same model or the same problems."""
+    place = data.draw(st.sampled_from(places(PAYMENTS[name])))
+    mutated = replaced(PAYMENTS[name], place, value)
+
+    def outcome(read: Callable[[Any, type[Model]], Any]) -> Any:
+        try:
+            return read(mutated, InstantPayment)
+        except MalformedResponseError as error:
+            return error.problems
+
+    plain = outcome(_structure_plainly)
+    assert outcome(structure) == plain
+    try:
+        fast = COMPILER.function(InstantPayment)(mutated)
+    except Exception:  # noqa: BLE001 - how it gives way is its own affair
+        assert isinstance(plain, tuple), "the fast path refused what the plain one takes"
+    else:
+        assert fast == plain
