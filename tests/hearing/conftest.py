@@ -21,12 +21,15 @@ class StoppedClock:
     time = NOW
 
     def now(self) -> float:
+        """Seconds."""
         return self.time
 
     def monotonic(self) -> float:
+        """Seconds."""
         return self.time
 
     async def sleep(self, seconds: float) -> None:
+        """Move on at once."""
         self.time += seconds
 
 

@@ -31,6 +31,7 @@ class Bell:
         self.error: Exception | None = None
 
     async def ring(self, event: Any, context: Context) -> None:
+        """Handle."""
         self.contexts.append(context)
         if self.gate is not None:
             await self.gate.wait()
@@ -83,7 +84,7 @@ async def test_what_is_not_signed_is_401(
 
 @pytest.mark.parametrize(("ahead", "word"), [(-301, "too_old"), (301, "too_new")])
 @pytest.mark.asyncio
-async def test_a_refusal_for_age_is_loud(
+async def test_a_refusal_for_age_is_loud(  # noqa: PLR0917 - fixtures
     receiver: WebhookReceiver,
     make_body: Body,
     signed: Signed,
@@ -154,7 +155,7 @@ async def test_a_duplicate_of_a_handled_event_is_not_run_again(
 
 @pytest.mark.parametrize(("error", "status"), [(None, 200), (ValueError(), 500)])
 @pytest.mark.asyncio
-async def test_a_duplicate_of_an_event_in_progress_shares_its_outcome(
+async def test_a_duplicate_of_an_event_in_progress_shares_its_outcome(  # noqa: PLR0917 - fixtures
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, error: Exception | None, status: int
 ) -> None:
     """Deliveries that come while the first is being handled wait, and answer what it answers."""
@@ -197,7 +198,7 @@ async def test_a_cancelled_waiter_leaves_the_first_alone(
     tasks[1].cancel()
     await asyncio.sleep(0)
     bell.gate.set()
-    assert await asyncio.gather(tasks[0], tasks[2]) == [200, 200]
+    assert list(await asyncio.gather(tasks[0], tasks[2])) == [200, 200]
     assert tasks[1].cancelled()
 
 
@@ -270,12 +271,16 @@ class Shelf:
         self.working_now = 0
 
     async def add(self, event: Any, body: bytes, *, received_at: datetime) -> bool:
+        """Keep."""
         if self.broken:
             raise OSError("disk full of Gertrude")
-        return self.rows.setdefault(event.id, body) is body
+        new = event.id not in self.rows
+        self.rows[event.id] = body
+        return new
 
     @asynccontextmanager
     async def working(self, dispatcher: Any, *, client: Any) -> AsyncIterator[None]:
+        """Work."""
         if self.broken:
             raise OSError("no disk")
         self.working_now += 1

@@ -1,0 +1,281 @@
+"""Which handlers run for which event, and what is refused when a program is imported."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadpay.errors import RouterError
+from leadpay.webhooks.event import parse
+from leadpay.webhooks.router import WebhookRouter
+
+PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "payments.json").read_text())
+
+
+def event(name: str, payload: str = "incoming, asked back", **changes: Any) -> Any:
+    """Make an event as it would be heard."""
+    data = {**PAYMENTS[payload], **changes}
+    return parse(
+        json.dumps({"id": "event_1", "created_at": "2024-03-01T09:30:00Z", "event": name, "object": data}).encode()
+    )
+
+
+def named(name: str) -> Any:
+    """Make a handler with a name."""
+
+    async def handler(event: Any) -> None: ...
+
+    handler.__qualname__ = name
+    return handler
+
+
+def chosen(router: WebhookRouter, *args: Any, **kwargs: Any) -> list[str]:
+    """Name the handlers that run for an event."""
+    return [route.name.partition(":")[2] for route in router.select(event(*args, **kwargs))]
+
+
+DECORATORS = {
+    "under_review": "instant_payment.under_review",
+    "posted": "instant_payment.posted",
+    "rejected": "instant_payment.rejected",
+    "counterparty_status_update": "instant_payment.counterparty_status_updated",
+    "return_request_response_needed": "instant_payment.return_request_response_needed",
+    "return_request_status_update": "instant_payment.return_request_status_updated",
+}
+
+
+@pytest.mark.parametrize("decorator", DECORATORS)
+def test_each_decorator_takes_its_own_type(decorator: str) -> None:
+    """With and without parentheses, and for both spellings on the wire, and the handler comes back unchanged."""
+    router = WebhookRouter()
+    handler = named("a")
+    assert getattr(router, decorator)(handler) is handler
+    assert getattr(router, decorator)()(handler) is handler
+    for other, name in DECORATORS.items():
+        for spelling in {name, name.replace("updated", "update")}:
+            assert chosen(router, spelling) == (["a", "a"] if other == decorator else [])
+
+
+def test_all_that_match_run_in_the_order_of_registration() -> None:
+    """Included routers stand where they were included, also with what they register later."""
+    root, child = WebhookRouter("root"), WebhookRouter("child")
+    root.posted(named("1"))
+    root.include(child)
+    root.on("*")(named("4"))
+    assert chosen(root, "instant_payment.posted") == ["1", "4"]
+    child.on("instant_payment.*", "instant_payment.posted")(named("2"))
+    child.posted(named("3"))
+    assert chosen(root, "instant_payment.posted") == ["1", "2", "3", "4"]
+    assert chosen(root, "ach.posted") == ["4"]
+    assert repr(root) == "WebhookRouter('root', routes=4)"
+    assert WebhookRouter().name == __name__
+
+
+def test_unhandled_takes_what_nobody_else_does() -> None:
+    """Fallbacks run only if no filter of any other handler lets the event through."""
+    router = WebhookRouter()
+    router.unhandled(named("rest"))
+    router.posted(direction="outgoing")(named("out"))
+    assert chosen(router, "instant_payment.posted") == ["rest"]
+    assert chosen(router, "instant_payment.posted", direction="outgoing") == ["out"]
+    assert chosen(router, "brand.new") == chosen(router, "brand.new") == ["rest"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "matches"),
+    [
+        ({"direction": "incoming"}, True),
+        ({"direction": "outgoing"}, False),
+        ({"direction": None}, True),
+        ({"status": ["created", "posted"]}, True),
+        ({"status": "rejected"}, False),
+        ({"counterparty_status": "posted"}, False),
+        ({"is_return": False}, True),
+        ({"is_return": True}, False),
+        ({"account_id": "account_main"}, True),
+        ({"account_number_id": {"account_number_main", "account_number_x"}}, True),
+        ({"account_number_id": "account_number_x"}, False),
+        ({"where": lambda event: event.payment.amount > 5}, True),
+        ({"where": lambda event: event.payment.amount < 5}, False),
+        ({"direction": "outgoing", "where": lambda event: 1 / 0}, False),
+    ],
+)
+def test_filters_look_at_the_payment(filters: dict[str, Any], matches: bool) -> None:
+    """A handler runs if every filter lets the event through."""
+    router = WebhookRouter()
+    router.posted(**filters)(named("a"))
+    assert chosen(router, "instant_payment.posted") == ["a"] * matches
+
+
+def test_a_filter_on_the_payment_excludes_other_events() -> None:
+    """An event without a payment matches no filter that looks at one."""
+    router = WebhookRouter()
+    router.on("*", direction="incoming")(named("a"))
+    assert chosen(router, "ach.posted") == []
+    assert [route.describe_filters() for route in router.routes()] == ["direction=incoming"]
+
+
+def is_large(event: Any) -> bool:
+    """Tell whether a payment is large, or fail."""
+    return bool(event.payment.amount / 0)
+
+
+@pytest.mark.asyncio
+async def test_a_where_that_raises_is_a_match_that_fails() -> None:
+    """What goes wrong in a filter is reported by the handler's failure, instead of being skipped."""
+    router = WebhookRouter()
+    router.posted(where=is_large)(named("a"))
+    heard = event("instant_payment.posted")
+    (route,) = router.select(heard)
+    with pytest.raises(ZeroDivisionError):
+        await route.handler(heard)
+    assert next(router.routes()).describe_filters() == f"where={__name__}:is_large"
+
+
+async def no_arguments() -> None:
+    """Take too little."""
+
+
+async def three(event: Any, context: Any, more: Any) -> None:
+    """Take too much."""
+
+
+async def default(event: Any, retries: int = 3) -> None:
+    """Look as if it took the context."""
+
+
+async def keyword(event: Any, *, needed: Any) -> None:
+    """Need what nobody gives."""
+
+
+def plain(event: Any) -> None:
+    """Forget async."""
+
+
+@pytest.mark.parametrize("handler", [no_arguments, three, default, keyword, plain, 5, None])
+def test_wrong_handlers_are_refused_by_name(handler: Any) -> None:
+    """A handler that cannot be called is an error at import time, naming it."""
+    name = getattr(handler, "__qualname__", type(handler).__qualname__)
+    for register in (WebhookRouter().posted, WebhookRouter().unhandled, WebhookRouter().on("*")):
+        with pytest.raises(RouterError, match=name):
+            register(handler)
+
+
+class Callable2:
+    """An object that is a handler."""
+
+    async def __call__(self, event: Any, context: Any) -> None:
+        """Handle."""
+
+
+async def optional(event: Any, context: Any = None) -> None:
+    """Take the context if there is one."""
+
+
+async def bound(extra: int, event: Any) -> None:
+    """Take something first."""
+
+
+@pytest.mark.parametrize(
+    ("handler", "wants"), [(Callable2(), True), (optional, True), (partial(bound, 1), False), (named("x"), False)]
+)
+def test_objects_partials_and_defaults_are_handlers(handler: Any, wants: bool) -> None:
+    """Whatever can be awaited with an event, and perhaps a context, is taken."""
+    router = WebhookRouter()
+    router.posted(handler)
+    assert [route.wants_context for route in router.routes()] == [wants]
+
+
+async def async_where(event: Any) -> bool:
+    """Wait, which a filter cannot."""
+    return True
+
+
+@pytest.mark.parametrize(
+    ("filters", "word"),
+    [
+        ({"direction": "inbound"}, "inbound"),
+        ({"direction": 5}, "direction"),
+        ({"status": []}, "status"),
+        ({"status": ["posted", 5]}, "status"),
+        ({"is_return": "yes"}, "is_return"),
+        ({"account_id": "account_number_x"}, "account_number_x"),
+        ({"account_number_id": "account_x"}, "account_x"),
+        ({"amount": "5"}, "amount"),
+        ({"where": "x"}, "where"),
+        ({"where": async_where}, "where"),
+    ],
+)
+def test_filters_that_can_never_match_are_refused(filters: dict[str, Any], word: str) -> None:
+    """A slip in a filter is an error that names the handler and the value."""
+    with pytest.raises(RouterError, match=f"refused.*{word}"):
+        WebhookRouter().posted(**filters)(named("refused"))
+
+
+@pytest.mark.parametrize("names", [(), ("",), (5,), ("ach.psted",), ("acch.*",)])
+def test_names_that_are_not_listed_are_refused(names: tuple[Any, ...]) -> None:
+    """A type that the bank does not list is most often a slip of the pen."""
+    with pytest.raises(RouterError, match=r"^on\("):
+        WebhookRouter().on(*names)
+
+
+def test_unlisted_names_are_taken_when_that_is_said() -> None:
+    """A brand new type can be handled, plainly and by pattern."""
+    router = WebhookRouter()
+    router.on("brand.new", "newer.*", unlisted=True)(named("a"))
+    assert chosen(router, "brand.new") == chosen(router, "newer.still") == ["a"]
+
+
+def test_cycles_double_inclusion_and_diamonds_are_refused_by_name() -> None:
+    """A router can stand in a tree once; the message names both sides."""
+    root, left, right, leaf = (WebhookRouter(name) for name in ("root", "left", "right", "leaf"))
+    root.include(left)
+    root.include(right)
+    left.include(leaf)
+    for parent, child, words in (
+        (root, root, "root.*root"),
+        (leaf, root, "leaf.*root"),
+        (root, left, "root.*left"),
+        (right, leaf, "right.*leaf"),
+        (root, leaf, "root.*leaf"),
+    ):
+        with pytest.raises(RouterError, match=words):
+            parent.include(child)
+    with pytest.raises(RouterError, match="root: include.. takes a WebhookRouter, not str"):
+        root.include("leaf")  # type: ignore[arg-type]
+    WebhookRouter("another").include(leaf)
+
+
+@asynccontextmanager
+async def held() -> AsyncIterator[None]:
+    """Hold on to nothing."""
+    yield
+
+
+def test_a_router_has_one_lifespan() -> None:
+    """A second lifespan, or one that cannot be called, is refused, naming the router."""
+    router = WebhookRouter("mine")
+    with pytest.raises(RouterError, match="mine: a lifespan must be a function"):
+        router.lifespan(5)  # type: ignore[type-var]
+    assert router.lifespan(held) is held
+    with pytest.raises(RouterError, match="mine: has a lifespan already"):
+        router.lifespan(held)
+    assert list(router.lifespans()) == [(router, held)]
+
+
+def test_the_bank_s_mandatory_events_are_looked_for() -> None:
+    """Events that no handler takes are named, whatever fallbacks there are."""
+    router = WebhookRouter()
+    router.unhandled(named("rest"))
+    router.posted(direction="outgoing")(named("out"))
+    router.posted(is_return=True)(named("back"))
+    both = ("instant_payment.posted", "instant_payment.return_request_response_needed")
+    assert router.unhandled_mandatory() == both
+    router.posted(direction=["incoming"])(named("in"))
+    assert router.unhandled_mandatory() == both[1:]
+    router.on("*.return_request_response_needed")(named("asked"))
+    assert router.unhandled_mandatory() == ()
