@@ -245,7 +245,7 @@ def test_cycles_double_inclusion_and_diamonds_are_refused_by_name() -> None:
     ):
         with pytest.raises(RouterError, match=words):
             parent.include(child)
-    with pytest.raises(RouterError, match="root: include.. takes a WebhookRouter, not str"):
+    with pytest.raises(RouterError, match=r"root: include.. takes a WebhookRouter, not str"):
         root.include("leaf")  # type: ignore[arg-type]
     WebhookRouter("another").include(leaf)
 

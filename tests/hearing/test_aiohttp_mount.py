@@ -1,0 +1,189 @@
+"""Mounts on a real application, spoken to over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from leadpay.errors import ConfigurationError
+from leadpay.webhooks.aiohttp import PATH, mount
+from leadpay.webhooks.receiver import WebhookReceiver
+from leadpay.webhooks.router import WebhookRouter
+
+Body = Callable[..., bytes]
+Signed = Callable[..., dict[str, str]]
+
+
+class Ear:
+    """A receiver that writes down what it heard."""
+
+    def __init__(self, clock: Any, secret: str = "whsec_current", **kwargs: Any) -> None:
+        self.heard: list[str] = []
+        self.steps: list[str] = []
+        router = WebhookRouter("ear")
+
+        @router.unhandled
+        async def note(event: Any) -> None:
+            self.heard.append(event.id)
+
+        @router.lifespan
+        @asynccontextmanager
+        async def life() -> AsyncIterator[None]:
+            self.steps.append("enter")
+            yield
+            self.steps.append("leave")
+
+        self.receiver = WebhookReceiver(router, secrets=secret, clock=clock, **kwargs)
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[TestClient[Any, Any]]:
+    """Serve an application on a loopback port of its own."""
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.mark.asyncio
+async def test_several_mounts_and_secrets_live_in_one_application(clock: Any, make_body: Body, signed: Signed) -> None:
+    """One receiver at two paths and another with its own secret; lifespans are entered once and left."""
+    app, one, two = web.Application(client_max_size=10), Ear(clock), Ear(clock, "whsec_second")
+    mount(app, one.receiver)
+    mount(app, one.receiver, path="/again")
+    mount(app, two.receiver, path="/second")
+    body = make_body()
+    async with serving(app) as client:
+        assert (one.steps, two.steps) == (["enter"], ["enter"])
+        for path, headers, status in (
+            (PATH, signed(body), 200),
+            ("/again", signed(body), 200),
+            ("/second", signed(body), 401),
+            ("/second", signed(body, "whsec_second"), 200),
+        ):
+            async with client.post(path, data=body, headers=headers) as answer:
+                assert (answer.status, await answer.text()) == (status, "")
+        async with client.get(PATH) as answer:
+            assert answer.status == 405
+    assert (one.heard, two.heard) == (["event_1"], ["event_1"])
+    assert one.receiver.counts == {"accepted": 1, "duplicate": 1}
+    assert one.steps == two.steps == ["enter", "leave"]
+
+
+@pytest.mark.asyncio
+async def test_an_oversized_chunked_body_is_not_read_to_its_end(clock: Any, signed: Signed) -> None:
+    """A body without a length is cut off at the limit, with 413."""
+    app, ear = web.Application(), Ear(clock, max_body_bytes=100)
+    mount(app, ear.receiver)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b"x" * 60
+            await asyncio.sleep(0)
+
+    async with serving(app) as client, client.post(PATH, data=endless(), headers=signed(b"x")) as answer:
+        assert answer.status == 413
+    assert ear.receiver.counts == {"too_large": 1}
+
+
+@pytest.mark.asyncio
+async def test_a_body_in_chunks_is_put_together(clock: Any, make_body: Body, signed: Signed) -> None:
+    """The signature holds over what came in several pieces."""
+    app, ear = web.Application(), Ear(clock)
+    mount(app, ear.receiver)
+    body = make_body()
+    async with serving(app) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode())
+        for start in range(0, len(body), 700):
+            writer.write(body[start : start + 700])
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        assert b" 200 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    assert ear.heard == ["event_1"]
+
+
+@pytest.mark.asyncio
+async def test_a_body_that_is_cut_off_is_counted(clock: Any, make_body: Body, signed: Signed) -> None:
+    """A sender that hangs up in the middle causes no error of ours, and nothing runs."""
+    app, ear = web.Application(), Ear(clock)
+    mount(app, ear.receiver)
+    body = make_body()
+    async with serving(app) as client:
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        head = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode())
+        writer.write(body[:50])
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.close()
+        async with asyncio.timeout(5):
+            while not ear.receiver.counts:
+                await asyncio.sleep(0.005)
+    assert ear.receiver.counts == {"cut_off": 1}
+    assert ear.heard == []
+
+
+@pytest.mark.parametrize(
+    ("allow", "proxies", "forwarded", "status"),
+    [
+        (["127.0.0.1"], [], None, 200),
+        (["10.1.1.1"], [], None, 403),
+        (["10.1.1.1"], [], "10.1.1.1", 403),
+        (["10.1.1.1"], ["127.0.0.1"], "10.1.1.1", 200),
+        (["10.1.1.1"], ["127.0.0.1"], "10.1.1.1, 10.2.2.2", 403),
+    ],
+)
+@pytest.mark.asyncio
+async def test_the_allow_list_trusts_no_header_unless_told(  # noqa: PLR0917 - fixtures
+    clock: Any,
+    make_body: Body,
+    signed: Signed,
+    allow: list[str],
+    proxies: list[str],
+    forwarded: str | None,
+    status: int,
+) -> None:
+    """X-Forwarded-For counts only behind a trusted proxy; a refused address is counted."""
+    app, ear = web.Application(), Ear(clock)
+    mount(app, ear.receiver, allow=allow, trusted_proxies=proxies)
+    body = make_body()
+    headers = signed(body) | ({"X-Forwarded-For": forwarded} if forwarded else {})
+    async with serving(app) as client, client.post(PATH, data=body, headers=headers) as answer:
+        assert answer.status == status
+    assert ear.receiver.counts == ({"accepted": 1} if status == 200 else {"address": 1})
+
+
+@pytest.mark.parametrize(("proxies", "status"), [([], 403), (["unix"], 200)])
+@pytest.mark.asyncio
+async def test_a_unix_socket_has_no_address_but_can_be_trusted(  # noqa: PLR0917 - fixtures
+    clock: Any, make_body: Body, signed: Signed, tmp_path: Path, proxies: list[str], status: int
+) -> None:
+    """Behind a proxy on a Unix socket, its header is believed only if it is named."""
+    app, ear = web.Application(), Ear(clock)
+    mount(app, ear.receiver, allow=["10.1.1.1"], trusted_proxies=proxies)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "s")).start()
+    body = make_body()
+    headers = signed(body) | {"X-Forwarded-For": "10.1.1.1"}
+    connector = aiohttp.UnixConnector(str(tmp_path / "s"))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post(f"http://x{PATH}", data=body, headers=headers) as answer,
+    ):
+        assert answer.status == status
+    await runner.cleanup()
+
+
+def test_an_address_that_cannot_be_read_is_refused_at_once(clock: Any) -> None:
+    """A slip in the allow-list is an error before the application starts."""
+    with pytest.raises(ConfigurationError, match="allow"):
+        mount(web.Application(), Ear(clock).receiver, allow=["bank.example"])

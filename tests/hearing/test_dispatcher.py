@@ -1,0 +1,200 @@
+"""Running an event's handlers: isolation, cancellation, lifespans, and the advice to paste."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from leadpay.errors import ConfigurationError
+from leadpay.models import Event, InstantPaymentEvent
+from leadpay.webhooks.context import Context, Defer, Discard
+from leadpay.webhooks.dispatcher import Dispatcher, Outcome, paste_ready, where_raised
+from leadpay.webhooks.router import WebhookRouter
+
+MakeEvent = Callable[..., Any]
+
+
+def context_of(event: Event, **kwargs: Any) -> Context:
+    """Make a context as a receiver would."""
+    return Context(event=event, received_at=datetime(2024, 3, 1, tzinfo=UTC), **kwargs)
+
+
+async def dispatched(router: WebhookRouter, event: Event, **kwargs: Any) -> Outcome:
+    """Run the handlers for an event."""
+    return await Dispatcher(router, **kwargs).dispatch(event, context_of(event))
+
+
+@pytest.mark.asyncio
+async def test_one_handler_s_failure_is_not_its_neighbour_s(
+    make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every handler runs and has its own result; the log has the place but not the message."""
+    router = WebhookRouter()
+
+    @router.posted
+    async def fails(event: InstantPaymentEvent) -> None:
+        raise ValueError("Gertrude" + event.payment.debtor.name)
+
+    @router.posted
+    async def works(event: InstantPaymentEvent, context: Context) -> None:
+        assert context.event is event
+
+    @router.posted
+    async def defers(event: InstantPaymentEvent) -> None:
+        raise Defer(5)
+
+    @router.posted
+    async def discards(event: InstantPaymentEvent) -> None:
+        raise Discard("not ours")
+
+    outcome = await dispatched(router, make_event())
+    assert [result.status for result in outcome.results] == ["failed", "succeeded", "deferred", "discarded"]
+    assert [type(result.error) for result in outcome.results] == [ValueError, type(None), Defer, Discard]
+    assert not outcome.succeeded
+    assert Outcome(outcome.results[1:2] + outcome.results[3:]).succeeded
+    assert all(result.seconds >= 0 for result in outcome.results)
+    assert "builtins.ValueError" in caplog.text
+    assert "GertrudeGertrude" not in caplog.text
+    assert "Gertrude Bell" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_inner_task_is_a_failure(make_event: MakeEvent) -> None:
+    """Something that the handler awaited was cancelled: the handler failed, and we go on."""
+    router = WebhookRouter()
+
+    @router.posted
+    async def waits(event: InstantPaymentEvent) -> None:
+        inner = asyncio.create_task(asyncio.Event().wait())
+        inner.cancel()
+        await inner
+
+    (result,) = (await dispatched(router, make_event())).results
+    assert result.status == "failed"
+    assert isinstance(result.error, asyncio.CancelledError)
+
+
+@pytest.mark.asyncio
+async def test_our_own_cancellation_passes_through(make_event: MakeEvent) -> None:
+    """If the delivery itself is cancelled, no result is made up."""
+    router = WebhookRouter()
+
+    @router.posted
+    async def waits(event: InstantPaymentEvent) -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(dispatched(router, make_event()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.asyncio
+async def test_a_handler_that_takes_too_long_fails(make_event: MakeEvent) -> None:
+    """With a timeout a handler is cut off; one that is in time is not."""
+    router = WebhookRouter()
+
+    @router.posted
+    async def waits(event: InstantPaymentEvent) -> None:
+        await asyncio.Event().wait()
+
+    @router.posted
+    async def quick(event: InstantPaymentEvent) -> None: ...
+
+    slow, fast = (await dispatched(router, make_event(), timeout=0.01)).results
+    assert (slow.status, type(slow.error), fast.status) == ("failed", TimeoutError, "succeeded")
+
+
+@pytest.mark.asyncio
+async def test_lifespans_are_entered_in_order_and_give_handlers_their_state(make_event: MakeEvent) -> None:
+    """Each handler finds what its own router's lifespan gave, or None; the last to enter is the first to leave."""
+    steps: list[str] = []
+    states: list[Any] = []
+
+    def router_of(name: str, lives: bool) -> WebhookRouter:
+        router = WebhookRouter(name)
+
+        @router.posted
+        async def handler(event: InstantPaymentEvent, context: Context) -> None:
+            states.append(context.state)
+
+        if lives:
+
+            @router.lifespan
+            @asynccontextmanager
+            async def life() -> AsyncIterator[str]:
+                steps.append(f"enter {name}")
+                yield name
+                steps.append(f"leave {name}")
+
+        return router
+
+    root = router_of("root", True)
+    root.include(router_of("first", True))
+    root.include(router_of("second", False))
+    event = make_event()
+    async with Dispatcher(root) as dispatcher:
+        await dispatcher.dispatch(event, context_of(event))
+    assert states == ["root", "first", None]
+    assert steps == ["enter root", "enter first", "leave first", "leave root"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("instant_payment.posted", {}),
+        ("instant_payment.posted", {"direction": "sideways"}),
+        ("instant_payment.counterparty_status_update", {}),
+        ("instant_payment.return_request_status_updated", {"direction": "outgoing"}),
+        ("instant_payment.brand-new²", {}),
+        ("wire.return_request.received", {}),
+        ("brand.new", {}),
+    ],
+)
+@pytest.mark.asyncio
+async def test_the_advice_for_an_unhandled_event_is_ready_to_paste(
+    make_event: MakeEvent, caplog: pytest.LogCaptureFixture, name: str, changes: dict[str, str]
+) -> None:
+    """The text that is logged, once per type, compiles, registers, and takes the event."""
+    router = WebhookRouter()
+    event = make_event(name, **changes)
+    dispatcher = Dispatcher(router)
+    for _ in range(2):
+        assert (await dispatcher.dispatch(event, context_of(event))) == Outcome(())
+    (record,) = caplog.records
+    text = record.getMessage().partition("\n\n")[2]
+    assert text == paste_ready(event)
+    exec(text, {"router": router, "Event": Event, "InstantPaymentEvent": InstantPaymentEvent})  # noqa: S102 - our own
+    assert len(dispatcher.select(event)) == 1
+    assert "Gertrude" not in caplog.text
+
+
+def test_no_error_was_raised_nowhere() -> None:
+    """Without an error there is nothing to write."""
+    assert where_raised(None) == ""
+
+
+@pytest.mark.asyncio
+async def test_a_context_gives_what_it_has_and_says_what_is_missing(make_event: MakeEvent) -> None:
+    """The transaction needs an inbox, a refresh needs a client and a payment; nothing private is in the repr."""
+    event = make_event()
+
+    async def retrieve(payment_id: str) -> str:
+        return f"latest {payment_id}"
+
+    client = SimpleNamespace(instant_payments=SimpleNamespace(retrieve=retrieve), token="hush")
+    context = context_of(event, client=client, state="hush", transaction="hush")
+    assert context.transaction == "hush"
+    assert str(await context.refresh()) == "latest instant_payment_out1"
+    assert "hush" not in repr(context)
+    with pytest.raises(ConfigurationError, match="needs an inbox"):
+        _ = context_of(event).transaction
+    with pytest.raises(ConfigurationError, match="needs a client"):
+        await context_of(event).refresh()
+    with pytest.raises(ConfigurationError, match="about an instant payment"):
+        await context_of(make_event("ach.posted")).refresh()
