@@ -12,7 +12,7 @@ import pytest
 from leadpay.errors import ConfigurationError
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.dispatcher import Dispatcher, Outcome, paste_ready, where_raised
+from leadpay.webhooks.dispatcher import Dispatcher, Outcome, paste_ready
 from leadpay.webhooks.router import WebhookRouter
 
 MakeEvent = Callable[..., Any]
@@ -172,11 +172,6 @@ async def test_the_advice_for_an_unhandled_event_is_ready_to_paste(
     exec(text, {"router": router, "Event": Event, "InstantPaymentEvent": InstantPaymentEvent})  # noqa: S102 - our own
     assert len(dispatcher.select(event)) == 1
     assert "Gertrude" not in caplog.text
-
-
-def test_no_error_was_raised_nowhere() -> None:
-    """Without an error there is nothing to write."""
-    assert where_raised(None) == ""
 
 
 @pytest.mark.asyncio
