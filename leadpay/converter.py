@@ -104,10 +104,11 @@ def make_converter() -> "Converter":
     converter = Converter()
     for leaf in (str, int, bool):
         converter.register_structure_hook(leaf, _exactly(leaf))
+    # By class too: cattrs would otherwise take an enum, which is a str, for plain text.
+    converter.register_structure_hook(OpenEnum, _open_enum)
     converter.register_structure_hook(datetime, _time)
     converter.register_unstructure_hook(datetime, _spell_time)
     converter.register_structure_hook_func(lambda t: t is Any, _object)
-    converter.register_structure_hook_func(_is_enum, _open_enum)
     converter.register_unstructure_hook_func(_is_enum, str)
     converter.register_structure_hook_factory(_is_tuple, lambda t: _tuple(t, converter))
     converter.register_structure_hook_factory(_is_model, lambda cls: _read_model(cls, converter))

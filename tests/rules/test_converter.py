@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadpay.converter import _structure_plainly, structure, structure_event, unstructure
-from leadpay.enums import EventType
+from leadpay.enums import EventType, Status
 from leadpay.errors import MalformedResponseError
 from leadpay.fastpath import COMPILER
 from leadpay.models import AccessToken, Availability, Event, InstantPayment, InstantPaymentEvent, Model, Party
@@ -63,7 +63,9 @@ def test_sample_payloads_come_back_out(name: str) -> None:
     data = PAYMENTS[name]
     payment = COMPILER.function(InstantPayment)(data)
     assert as_meant(unstructure(payment)) == as_meant(data)
-    assert payment == structure(data, InstantPayment) == _structure_plainly(data, InstantPayment)
+    plain = _structure_plainly(data, InstantPayment)
+    assert payment == structure(data, InstantPayment) == plain
+    assert type(payment.status) is type(plain.status) is Status
 
 
 def test_unknown_fields_are_kept_at_every_level() -> None:
