@@ -221,7 +221,7 @@ def _write_model(cls: type[Model], converter: "Converter") -> Callable[[Any], di
     types = field_types(cls)
     renamed: dict[str, Any] = {name: override(rename=wire_name(name)) for name in types if wire_name(name) != name}
     # JSON data stays as it is: to walk through what a stranger has nested deeply would exhaust the stack.
-    as_it_is = {name: override(unstruct_hook=_same) for name, hint in types.items() if hint is Any}
+    as_it_is: dict[str, Any] = {name: override(unstruct_hook=_same) for name, hint in types.items() if hint is Any}
     write = make_dict_unstructure_fn(
         cls, converter, _cattrs_omit_if_default=True, _unknown_fields=override(omit=True), **renamed, **as_it_is
     )
