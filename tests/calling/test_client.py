@@ -281,7 +281,7 @@ def test_production_cannot_be_simulated() -> None:
     """Refused before anything is sent."""
     with pytest.raises(ConfigurationError, match="simulate"):
         _ = LeadClient(token="t", environment="production").simulate
-    assert LeadClient(token="t").simulate
+    assert LeadClient(token="t").simulate is not None
 
 
 def test_settings_come_from_a_mapping_and_arguments_go_first() -> None:
