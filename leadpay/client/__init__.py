@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -10,6 +11,7 @@ from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, Pr
 from leadpay.client.call import Caller, Chance
 from leadpay.client.events import Events
 from leadpay.client.instant_payments import InstantPayments
+from leadpay.client.requests import Request
 from leadpay.client.retry import RetryPolicy
 from leadpay.client.simulate import Simulate
 from leadpay.client.transport import Transport
@@ -64,9 +66,11 @@ class LeadClient:
             raise ConfigurationError("client_id and client_secret: both are needed, or a token")
         if token is not None and (client_id or client_secret):
             raise ConfigurationError("token: give either a token or credentials")
-        self._credentials = Credentials(client_id=client_id or "", client_secret=client_secret or "")
         self._source = _source(token)
+        self._token_request = _token_request(client_id or "", client_secret or "")
         self._borrowed = session
+        if session is not None and session.auth is not None:
+            raise ConfigurationError("session: has an auth of its own, which contradicts the bank's token")
         self._retry = retry or RetryPolicy()
         self._timeouts = timeouts or Timeouts()
         self._chance = chance or Chance()
@@ -93,9 +97,12 @@ class LeadClient:
         """
         found = Settings.from_env(env)
         settings: dict[str, Any] = {"environment": found.environment, "base_url": found.base_url}
-        if "token" not in overrides:
+        if overrides.get("token") is None:
             settings |= {"client_id": found.client_id, "client_secret": found.client_secret}
-        if "base_url" in overrides or found.base_url is not None:
+        if overrides.get("environment") is not None:
+            # Whoever asks for an environment by name doesn't mean the address that lies around.
+            del settings["base_url"]
+        elif overrides.get("base_url", found.base_url) is not None:
             del settings["environment"]
         return cls(**(settings | overrides))
 
@@ -109,7 +116,7 @@ class LeadClient:
         Raises:
             ConfigurationError: this client calls production.
         """
-        if self._base_url == BASE_URLS["production"]:
+        if urlsplit(self._base_url).hostname == urlsplit(BASE_URLS["production"]).hostname:
             raise ConfigurationError("simulate: production cannot be simulated; use the sandbox")
         return self._simulate
 
@@ -125,11 +132,13 @@ class LeadClient:
     async def aclose(self) -> None:
         """Close the connections of a session of our own; a borrowed one stays open. Closing again does nothing."""
         self._closed = True
-        if isinstance(self._source, ClientCredentials):
-            await self._source.aclose()
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        try:
+            if isinstance(self._source, ClientCredentials):
+                await self._source.aclose()
+        finally:
+            if session is not None:
+                await session.close()
 
     def _open(self) -> Caller:
         """Give what makes calls; on first use, tie this client to the running event loop."""
@@ -153,11 +162,19 @@ class LeadClient:
         send = Transport(session, self._base_url, self._timeouts).send
         if self._source is None:
             exchange = Caller(send, None, self._retry, self._timeouts, self._chance)
-            request = token_request(self._credentials)
             self._source = ClientCredentials(
-                lambda: exchange.call(request, lambda data: structure(data, AccessToken)), self._chance.clock
+                lambda: exchange.call(self._token_request, lambda data: structure(data, AccessToken)),
+                self._chance.clock,
             )
         return Caller(send, self._source, self._retry, self._timeouts, self._chance)
+
+
+def _token_request(client_id: str, client_secret: str) -> Request:
+    try:
+        return token_request(Credentials(client_id=client_id, client_secret=client_secret))
+    except TypeError:
+        # An environment that is not UTF-8 gives strings that have no bytes.
+        raise ConfigurationError("client_id and client_secret: must be strings of valid Unicode") from None
 
 
 def _source(token: str | Provider | None) -> TokenSource | None:

@@ -119,17 +119,25 @@ class ClientCredentials:
         token = self.current()
         if token is not None and token != rejected:
             return token
-        if self._fetching is None:
+        fetching = self._fetching
+        if fetching is None:
             # A task of its own: whoever waits may be cancelled, and the others still get their token.
-            self._fetching = asyncio.create_task(self._renew())
-            self._fetching.add_done_callback(self._fetched)
+            fetching = self._fetching = asyncio.create_task(self._renew())
+            fetching.add_done_callback(self._fetched)
+        if rejected is None and self._token is not None and self._clock.monotonic() < self._ends_at:
+            # Nobody waits for a renewal, nor fails with it, while the old token is good.
+            return self._token
         try:
-            await asyncio.shield(self._fetching)
+            await asyncio.shield(fetching)
         except LeadError as error:
-            if rejected is None and self._token is not None and self._clock.monotonic() < self._ends_at:
-                return self._token
             # Each waiter gets an error of its own, since it will carry that waiter's key.
             raise copy.copy(error) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not fetching.cancelled() or (task is not None and task.cancelling()):
+                raise
+            # Not the caller was cancelled, but the fetch.
+            raise RequestNotSentError("the client was closed") from None
         assert self._token is not None  # noqa: S101 - for the type checker; a renewal that succeeds sets it
         return self._token
 

@@ -38,7 +38,8 @@ MIN_TIMEOUT: Final = 0.001
 """Shortest time that an attempt is given, in seconds: to aiohttp, zero means for ever."""
 
 _OK, _MULTIPLE_CHOICES = 200, 300
-_UNAUTHORIZED, _TIMEOUT, _CONFLICT, _TOO_MANY, _SERVER_ERROR = 401, 408, 409, 429, 500
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT = 400, 401, 403, 408
+_CONFLICT, _TOO_MANY, _SERVER_ERROR = 409, 429, 500
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +58,9 @@ class Verdict(Enum):
 
     DONE = "done"
     REFUSED = "refused"
-    """Final."""
+    """Final, and decides about earlier attempts too: under one key the bank gives one answer."""
+    BARRED = "barred"
+    """Final, but turned away before the key was looked at: it says nothing about earlier attempts."""
     NOT_DONE = "not done"
     """Surely not executed; another attempt may help."""
     UNKNOWN = "unknown"
@@ -77,13 +80,15 @@ def judge(status: int, kind: Kind) -> Verdict:
         return Verdict.UNKNOWN
     if status == _TOO_MANY:
         return Verdict.NOT_DONE
-    return Verdict.UNAUTHORIZED if status == _UNAUTHORIZED else Verdict.REFUSED
+    if status == _UNAUTHORIZED:
+        return Verdict.UNAUTHORIZED
+    return Verdict.BARRED if status < _BAD_REQUEST or status == _FORBIDDEN else Verdict.REFUSED
 
 
 class Attempts:
     """What one call remembers from attempt to attempt."""
 
-    __slots__ = ("count", "deadline", "error", "rejected", "request", "unknown")
+    __slots__ = ("count", "deadline", "error", "rejected", "renewing", "request", "unknown")
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
@@ -93,6 +98,8 @@ class Attempts:
         """Whether some attempt may have been executed."""
         self.rejected: str | None = None
         """The token that was refused."""
+        self.renewing = False
+        """Whether the last attempt asks for nothing but another one with a new token."""
         self.error: LeadError = NoAnswerError()
         """What the last attempt ended in."""
 
@@ -101,7 +108,7 @@ class Attempts:
         """Whether the payment has to be read, to learn whether this write has happened."""
         kind = self.request.kind
         conflict = isinstance(self.error, APIError) and self.error.status == _CONFLICT
-        return self.unknown and (kind is Kind.SETTLED or (kind is Kind.EXCLUSIVE and conflict))
+        return self.unknown and not self.renewing and (kind is Kind.SETTLED or (kind is Kind.EXCLUSIVE and conflict))
 
     def final(self) -> LeadError:
         """Choose what is raised when no attempt is left. Pure."""
@@ -186,6 +193,7 @@ class Caller:
             attempts.error = error if refused else RequestNotSentError(f"no access token: {type(error).__name__}")
             raise attempts.final() from None
         attempts.count += 1
+        attempts.renewing = False
         start = self._now()
         try:
             response = await self._send(
@@ -206,11 +214,10 @@ class Caller:
             attempts.unknown = True
         elif verdict is Verdict.UNAUTHORIZED and token is not None and attempts.rejected is None:
             # Once: the bank may hand out the refused token again.
-            attempts.rejected = token
+            attempts.rejected, attempts.renewing = token, True
         elif verdict is not Verdict.NOT_DONE and not attempts.is_open:
-            # A refusal decides, whatever became of earlier attempts: under one key the bank gives one answer. Where
-            # it may be the refusal of a repetition, the payment is read before it counts.
-            raise attempts.signed(attempts.error)
+            # Where it may be the refusal of a repetition, the payment is read before it counts.
+            raise attempts.signed(attempts.error) if verdict is Verdict.REFUSED else attempts.final()
         return None
 
     async def _token(self, attempts: Attempts) -> str | None:
@@ -271,8 +278,13 @@ class Caller:
         except LeadError:
             raise attempts.final() from None
         error = attempts.error
-        refused = isinstance(error, APIError) and judge(error.status, Kind.SETTLED) is Verdict.REFUSED
-        if settled is None and refused and attempts.request.kind is Kind.SETTLED:
+        # If the bank does look at the key, 409 says that it is at work on an earlier attempt.
+        refused = (
+            isinstance(error, APIError)
+            and error.status != _CONFLICT
+            and judge(error.status, Kind.SETTLED) not in {Verdict.UNKNOWN, Verdict.NOT_DONE}
+        )
+        if settled is None and refused:
             raise attempts.signed(error)
         return settled
 
@@ -282,7 +294,7 @@ class Caller:
         ``may_repeat`` is False where nobody can tell a repetition from the first.
         """
         error = attempts.error
-        if isinstance(error, APIError) and error.status == _UNAUTHORIZED:
+        if attempts.renewing:
             return
         wait = self._policy.wait(
             attempts.count,

@@ -79,6 +79,9 @@ def _page(checks: Checks, filters: Mapping[str, Any], kind: str) -> dict[str, An
         if value is not None:
             if not isinstance(value, datetime) or value.utcoffset() is None:
                 checks.refuse(f"created_{name}", "must be an aware datetime")
-            else:
+                continue
+            try:
                 query[f"created_at[{name}]"] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            except OverflowError:
+                checks.refuse(f"created_{name}", "must be within the years 1 to 9999 in UTC")
     return query

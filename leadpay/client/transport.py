@@ -52,6 +52,8 @@ class Transport:
             RequestNotSentError: no connection came about.
             NoAnswerError: the connection was lost, or time ran out, at whatever point after that.
         """
+        if self._session.closed:
+            raise RequestNotSentError("no connection to the bank: the session is closed")
         try:
             async with self._session.request(
                 request.method,
@@ -76,10 +78,12 @@ class Transport:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """Read no more than the limit, whatever the headers promise."""
-    body = b""
+    chunks: list[bytes] = []
+    size = 0
     while chunk := await response.content.readany():
-        body = body + chunk if body else chunk
-        if len(body) > MAX_RESPONSE_BYTES:
+        size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
             response.close()
             return None
-    return body
+        chunks.append(chunk)
+    return b"".join(chunks)

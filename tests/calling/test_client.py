@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -86,7 +88,7 @@ async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[str]:
     """Answer every request with one handler."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
@@ -143,12 +145,14 @@ async def test_a_server_that_never_answers_is_an_unknown_outcome() -> None:
         raise AssertionError
 
     timeouts = Timeouts(connect=0.05, read=0.05, deadline=0.12)
-    async with serving(silent) as url:
-        async with LeadClient(base_url=url, token="t", retry=AT_ONCE, timeouts=timeouts) as lead:
-            with pytest.raises(OutcomeUnknownError):
-                await send(lead)
-            with pytest.raises(NoAnswerError):
-                await lead.instant_payments.retrieve("instant_payment_1")
+    async with (
+        serving(silent) as url,
+        LeadClient(base_url=url, token="t", retry=AT_ONCE, timeouts=timeouts) as lead,
+    ):
+        with pytest.raises(OutcomeUnknownError):
+            await send(lead)
+        with pytest.raises(NoAnswerError):
+            await lead.instant_payments.retrieve("instant_payment_1")
 
 
 @pytest.mark.asyncio
@@ -227,13 +231,21 @@ async def test_a_borrowed_session_is_never_closed_and_its_defaults_don_t_matter(
 
 
 @pytest.mark.asyncio
-async def test_a_borrowed_session_that_is_closed_ends_in_one_of_our_errors() -> None:
-    """Nobody knows what the bank saw, so it is not called a refusal."""
+async def test_a_borrowed_session_that_is_closed_means_that_nothing_was_sent() -> None:
+    """One of our errors, with the key."""
     session = aiohttp.ClientSession()
     await session.close()
     async with LeadClient(base_url="http://localhost:9", token="t", session=session, retry=AT_ONCE) as lead:
-        with pytest.raises(OutcomeUnknownError):
+        with pytest.raises(RequestNotSentError):
             await send(lead)
+
+
+@pytest.mark.asyncio
+async def test_a_borrowed_session_with_an_auth_of_its_own_is_refused() -> None:
+    """It would contradict the bank's token."""
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("me", "s")) as session:
+        with pytest.raises(ConfigurationError, match="auth"):
+            LeadClient(token="t", session=session)
 
 
 def test_a_second_event_loop_is_refused() -> None:
@@ -261,6 +273,7 @@ def test_a_second_event_loop_is_refused() -> None:
         {},
         {"client_id": "me"},
         {"client_id": "me", "client_secret": ""},
+        {"client_id": "me", "client_secret": "\ud800"},
         {"client_id": "me", "client_secret": "s", "token": "t"},
         {"token": "t", "environment": "staging"},
         {"token": "t", "environment": "staging", "base_url": "http://localhost:1"},
@@ -291,6 +304,7 @@ def test_settings_come_from_a_mapping_and_arguments_go_first() -> None:
     local = {**env, "LEAD_BASE_URL": "http://127.0.0.1:1/"}
     assert repr(LeadClient.from_env(local)) == "LeadClient(base_url='http://127.0.0.1:1')"
     assert "2" in repr(LeadClient.from_env(env, base_url="http://[::1]:2", token="t"))
+    assert "api.lead.bank" in repr(LeadClient.from_env(local, environment="production"))
     with pytest.raises(ConfigurationError):
         LeadClient.from_env({})
 
@@ -303,7 +317,9 @@ async def test_canned_answers_of_the_bank_can_be_used_too() -> None:
         """What aioresponses makes lacks an argument that newer versions of aiohttp want."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**({"stream_writer": None} if WANTS_WRITER else {}), **kwargs})
+            super().__init__(
+                *args, **{**({"stream_writer": SimpleNamespace(output_size=0)} if WANTS_WRITER else {}), **kwargs}
+            )
 
     body = orjson.loads(await a_payment())
     with aioresponses() as bank:
@@ -315,4 +331,4 @@ async def test_canned_answers_of_the_bank_can_be_used_too() -> None:
     assert unstructure(payment) == body
 
 
-WANTS_WRITER = "stream_writer" in aiohttp.ClientResponse.__init__.__annotations__
+WANTS_WRITER = "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters
