@@ -1,6 +1,6 @@
 """What is sent is checked before it leaves: every field, every limit, all at once."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import orjson
@@ -171,6 +171,7 @@ def test_the_simulations_are_checked_too() -> None:
         ("ending_before", "x"),
         ("created_after", datetime(2026, 1, 1)),  # noqa: DTZ001 - the missing zone is the fault
         ("created_before", "2026-01-01"),
+        ("created_before", datetime.max.replace(tzinfo=timezone(timedelta(hours=-4)))),
     ],
 )
 def test_a_wrong_filter_is_refused_by_its_name(name: str, value: Any) -> None:
