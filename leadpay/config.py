@@ -79,6 +79,7 @@ def base_url(environment: str | None, url: str | None) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # else it fails at each call, where nobody can tell what was sent
     except ValueError as error:
         raise ConfigurationError("base_url: cannot be read as a URL") from error
     # urlsplit forgives spaces and an empty query; what is built on top of such an address would be another one.

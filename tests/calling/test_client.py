@@ -241,7 +241,7 @@ async def test_a_borrowed_session_that_is_closed_means_that_nothing_was_sent() -
 
 
 @pytest.mark.asyncio
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_a_borrowed_session_with_an_auth_of_its_own_is_refused() -> None:
     """It would contradict the bank's token."""
     async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("me", "s")) as session:
