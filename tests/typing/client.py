@@ -1,0 +1,73 @@
+"""Never run, only read by type checkers: every call, with what it takes and gives."""
+
+from datetime import UTC, datetime
+from typing import assert_type
+
+from leadpay import LeadClient
+from leadpay.client.pages import Page
+from leadpay.client.retry import RetryPolicy
+from leadpay.config import Timeouts
+from leadpay.models import Agent, Availability, Event, InstantPayment, Party
+
+
+async def provider(rejected: str | None) -> str:
+    """Give a token."""
+    return rejected or "token"
+
+
+async def use_the_payments(lead: LeadClient) -> None:
+    """All eight calls."""
+    payments = lead.instant_payments
+    assert_type(await payments.check_availability("111000111"), Availability)
+    payment = await payments.send(
+        account_number_id="account_number_1",
+        amount=5000,
+        creditor=Party(name="Alex Smith", account_number="1234567890"),
+        creditor_agent=Agent(routing_number="111000111"),
+        description="Invoice 7",
+        idempotency_key="mine",
+    )
+    assert_type(payment, InstantPayment)
+    assert_type(await payments.retrieve(payment.id), InstantPayment)
+    assert_type(await payments.cancel(payment.id, idempotency_key="mine"), InstantPayment)
+    assert_type(await payments.return_(payment.id, reason="duplication"), InstantPayment)
+    assert_type(await payments.request_return(payment.id, reason="duplication"), InstantPayment)
+    rejected = await payments.reject_return_request(payment.id, reason="narrative", additional_information="No.")
+    assert_type(rejected, InstantPayment)
+    page = await payments.list(direction="outgoing", created_after=datetime.now(UTC), limit=100)
+    assert_type(page, Page[InstantPayment])
+    assert_type(page.objects, tuple[InstantPayment, ...])
+    assert_type(await page.next_page(), Page[InstantPayment] | None)
+    async for one in payments.list(status="posted"):
+        assert_type(one, InstantPayment)
+    async for one in page:
+        assert_type(one, InstantPayment)
+
+
+async def use_the_events(lead: LeadClient) -> None:
+    """Both calls."""
+    assert_type(await lead.events.retrieve("event_1"), Event)
+    assert_type(await lead.events.list(types=["instant_payment.posted"]), Page[Event])
+    async for event in lead.events.list(object_id="instant_payment_1"):
+        assert_type(event, Event)
+
+
+async def use_the_simulations(lead: LeadClient) -> None:
+    """All five; they give nothing."""
+    party, agent = Party(name="Alex Smith", account_number="1"), Agent(routing_number="111000111")
+    await lead.simulate.incoming(account_number_id="account_number_1", amount=1, debtor=party, debtor_agent=agent)
+    await lead.simulate.incoming_return("instant_payment_1", amount=1, reason="duplication")
+    await lead.simulate.incoming_return_request("instant_payment_1", reason="duplication")
+    await lead.simulate.incoming_return_request_rejection("instant_payment_1", reason="other")
+    await lead.simulate.incoming_return_request_acceptance("instant_payment_1")
+
+
+async def make_clients() -> None:
+    """Every way to make one."""
+    async with LeadClient(client_id="me", client_secret="s3cret", environment="sandbox") as lead:
+        assert_type(lead, LeadClient)
+    await LeadClient(token=provider, retry=RetryPolicy(max_attempts=3), timeouts=Timeouts(deadline=20)).aclose()
+    assert_type(LeadClient.from_env({}, token="t"), LeadClient)
+    # A float is not money, and a key goes by its name.
+    await lead.simulate.incoming_return("instant_payment_1", amount=1.5, reason="duplication")  # type: ignore[arg-type] # the point
+    await lead.instant_payments.cancel("instant_payment_1", "mine")  # type: ignore[call-arg] # the point
