@@ -1,0 +1,90 @@
+"""What a list's query looks like to the bank, for whatever it is given."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadpay.client import queries
+from leadpay.errors import InvalidRequestError
+
+PAYMENTS = (
+    *("account_id", "account_number_id", "direction", "status", "counterparty_status", "return_request_status"),
+    *("created_after", "created_on_or_after", "created_before", "created_on_or_before"),
+    *("limit", "starting_after", "ending_before"),
+)
+EVENTS = ("types", "object_id", *PAYMENTS[6:])
+anything = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.lists(st.text())
+    | st.datetimes()
+)
+
+
+def filters(names: tuple[str, ...], **given_ones: Any) -> dict[str, Any]:
+    """All filters, most of them left out."""
+    return {**dict.fromkeys(names), **given_ones}
+
+
+@given(st.sampled_from(PAYMENTS), anything)
+def test_any_value_of_a_filter_of_payments_is_sent_or_refused_by_its_name(name: str, value: Any) -> None:
+    """Never another error; what is sent is what was given."""
+    try:
+        query = queries.payments(filters(PAYMENTS, **{name: value}))
+    except InvalidRequestError as error:
+        assert [problem.parameter for problem in error.problems] == [name]  # noqa: PT017 - both ends are fine
+    else:
+        assert list(query.values()) == ([] if value is None else [value])
+
+
+@given(st.sampled_from(EVENTS), anything)
+def test_any_value_of_a_filter_of_events_is_sent_or_refused_by_its_name(name: str, value: Any) -> None:
+    """Likewise."""
+    try:
+        query = queries.events(filters(EVENTS, **{name: value}))
+    except InvalidRequestError as error:
+        assert [problem.parameter for problem in error.problems] == [name]  # noqa: PT017 - both ends are fine
+    else:
+        assert len(query) == (value is not None)
+
+
+@given(st.datetimes(timezones=st.timezones() | st.sampled_from([timezone(timedelta(hours=h)) for h in (-23, 23)])))
+def test_an_aware_time_is_sent_as_the_same_moment_in_utc(moment: datetime) -> None:
+    """At the ends of the calendar it is refused, as there is no such moment in UTC."""
+    try:
+        query = queries.payments(filters(PAYMENTS, created_on_or_after=moment))
+    except InvalidRequestError:
+        assert moment.year in {1, 9999}
+        return
+    sent = query["created_at[on_or_after]"]
+    assert sent.endswith("Z")
+    assert datetime.fromisoformat(sent) == moment.astimezone(UTC)
+
+
+@pytest.mark.parametrize(("year", "month", "day", "offset"), [(1, 1, 1, 5), (9999, 12, 31, -23)])
+def test_a_time_beyond_the_calendar_in_utc_is_refused(year: int, month: int, day: int, offset: int) -> None:
+    """By its name, and not with an OverflowError."""
+    beyond = datetime(year, month, day, 1 if year == 1 else 23, tzinfo=timezone(timedelta(hours=offset, minutes=1)))
+    with pytest.raises(InvalidRequestError, match="created_before: must be within"):
+        queries.payments(filters(PAYMENTS, created_before=beyond))
+
+
+def test_a_query_survives_its_encoding() -> None:
+    """Brackets, colons and repeated names come out as they went in, and a bare list has no question mark."""
+    query = {"events": ["ach.posted", "wire.posted"], "created_at[after]": "2027-01-01T00:00:00Z", "limit": 5}
+    request = queries.request("/v1/event", query)
+    assert parse_qs(urlsplit(request.path).query) == {
+        "events": ["ach.posted", "wire.posted"],
+        "created_at[after]": ["2027-01-01T00:00:00Z"],
+        "limit": ["5"],
+    }
+    assert (request.method, request.key, request.body) == ("GET", None, None)
+    assert queries.request("/v1/event", {}).path == "/v1/event"
