@@ -37,7 +37,7 @@ class LeadClient:
         base_url: another address, such as a pretend bank's; without TLS on loopback only.
         token: instead of credentials, a token, or a coroutine function that takes the token that was just rejected,
             or None, and gives one.
-        session: an aiohttp session to borrow; it is never closed here.
+        session: an aiohttp session to borrow, without an auth of its own; it is never closed here.
         retry: when to try again.
         timeouts: how long to wait.
         chance: where time, randomness and keys come from.
@@ -90,7 +90,7 @@ class LeadClient:
 
         Args:
             env: the mapping to read; ``os.environ`` if left out.
-            overrides: arguments of the constructor, which go first.
+            overrides: arguments of the constructor, which go first: ``environment`` before ``LEAD_BASE_URL`` too.
 
         Raises:
             ConfigurationError: something is missing or contradictory.
@@ -146,6 +146,9 @@ class LeadClient:
             raise ConfigurationError("this client is closed; make a new one")
         loop = asyncio.get_running_loop()
         if self._caller is None:
+            if getattr(self._borrowed, "_loop", loop) is not loop:
+                # Else each call would fail within aiohttp, where nobody can tell what was sent.
+                raise ConfigurationError("session: belongs to another event loop")
             self._loop = loop
             self._caller = self._wire()
         elif loop is not self._loop:

@@ -201,6 +201,31 @@ async def test_a_session_with_its_own_auth_is_refused() -> None:
             LeadClient(token="t", session=session)
 
 
+def test_a_session_of_another_event_loop_is_refused() -> None:
+    """Before anything is sent through it."""
+
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    async def use(session: aiohttp.ClientSession) -> None:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await LeadClient(token="t", session=session).instant_payments.retrieve(ID)
+        await session.close()
+
+    asyncio.run(use(asyncio.run(make())))
+
+
+@pytest.mark.asyncio
+async def test_an_endless_answer_is_cut_off(new_bank: Any, send: Any) -> None:
+    """Chunk after chunk without a length: it ends at the limit, and the yes counts as unreadable."""
+    flood = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"100000\r\n" + b" " * 2**20 + b"\r\n") * 18
+    bank = await new_bank(flood)
+    async with bank.client() as lead:
+        with pytest.raises(MalformedResponseError, match="larger than"):
+            await send(lead, "mine")
+    assert len(bank.requests) == 1
+
+
 @pytest.mark.asyncio
 async def test_closing_that_is_interrupted_closes_the_session_all_the_same(new_bank: Any, send: Any) -> None:
     """Also while a token is on its way."""
