@@ -1,15 +1,12 @@
 """``leadpay demo``: the main job on the pretend bank, over real sockets, told as it happens."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-
-from aiohttp import web
+from collections.abc import Callable
 
 from leadpay.client import LeadClient
 from leadpay.enums import CounterpartyStatus, ReturnRequestStatus, Status
 from leadpay.models import Agent, Event, InstantPayment, InstantPaymentEvent, Party
 from leadpay.sandbox import Sandbox
-from leadpay.webhooks.aiohttp import PATH, mount
+from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 
@@ -149,24 +146,10 @@ async def play(say: Print = print, *, delay: float = 0.1) -> bool:
     """
     async with Sandbox(delay=delay) as bank, bank.client() as lead:
         story = Story(bank, lead, say)
-        async with _listening(WebhookReceiver(story.router(), secrets=bank.webhook_secret)) as url:
+        async with listening(WebhookReceiver(story.router(), secrets=bank.webhook_secret)) as url:
             bank.webhook_url = url
             say(f"The pretend bank is at {bank.url}, and its webhooks go to {url}")
             return await story.tell()
-
-
-@asynccontextmanager
-async def _listening(receiver: WebhookReceiver) -> AsyncIterator[str]:
-    """Receive webhooks on a loopback port of the system's choice."""
-    app = web.Application()
-    mount(app, receiver)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
-    finally:
-        await runner.cleanup()
 
 
 def describe(payment: InstantPayment) -> str:

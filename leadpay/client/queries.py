@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from leadpay.client.requests import MAX_LIMIT, Checks, Kind, Request
+from leadpay.client.checks import MAX_LIMIT, Checks
+from leadpay.client.requests import Kind, Request
 from leadpay.enums import CounterpartyStatus, Direction, EventType, OpenEnum, ReturnRequestStatus, Status
 
 _ENUMS: Final[Mapping[str, type[OpenEnum]]] = {

@@ -1,7 +1,8 @@
-"""Mount a receiver on somebody else's ``aiohttp.web.Application``."""
+"""Mount a receiver on somebody else's ``aiohttp.web.Application``, or let it listen on a port of its own."""
 
 import logging
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -55,6 +56,36 @@ def mount(
 
     app.router.add_post(path, handle)
     app.cleanup_ctx.append(run)
+
+
+@asynccontextmanager
+async def listening(
+    receiver: WebhookReceiver, *, host: str = "127.0.0.1", port: int = 0, path: str = PATH
+) -> AsyncIterator[str]:
+    """Receive webhooks on a port while the context lasts, for a program that has no application of its own.
+
+    Args:
+        receiver: what turns a webhook into a status.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any that is free.
+        path: the path to receive at.
+
+    Yields:
+        The URL to send webhooks to.
+
+    Raises:
+        OSError: the address or the port cannot be had.
+    """
+    app = web.Application()
+    mount(app, receiver, path=path)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{runner.addresses[0][1]}{path}"
+    finally:
+        await runner.cleanup()
 
 
 async def _receive(request: web.Request, receiver: WebhookReceiver) -> int:

@@ -12,27 +12,7 @@ import pytest_asyncio
 from leadpay.client import LeadClient
 from leadpay.client.call import Chance
 from leadpay.models import Agent, InstantPayment, Party
-
-
-class LeapingClock:
-    """Time that passes only while somebody sleeps, and then at once."""
-
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-        return self.time
-
-    def monotonic(self) -> float:
-        """The same seconds."""
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        """Let them pass."""
-        self.slept.append(seconds)
-        self.time += seconds
+from tests.calling.script import Clock
 
 
 class ScriptedBank:
@@ -45,7 +25,7 @@ class ScriptedBank:
     def __init__(self) -> None:
         self.script: list[Any] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
-        self.clock = LeapingClock()
+        self.clock = Clock()
         self.arrived = asyncio.Event()
         self.url = ""
         self._server: asyncio.Server | None = None

@@ -191,16 +191,6 @@ async def test_request_return_after_silence_recognizes_its_own_request(
     assert bank.keys == {"mine"}
 
 
-@pytest.mark.asyncio
-async def test_a_session_with_its_own_auth_is_refused() -> None:
-    """It would fight with the token at each call, where nobody can tell what was sent."""
-    with pytest.warns(DeprecationWarning, match="auth"):
-        session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("me", "s3cret"))
-    async with session:
-        with pytest.raises(ConfigurationError, match="session"):
-            LeadClient(token="t", session=session)
-
-
 def test_a_session_of_another_event_loop_is_refused() -> None:
     """Before anything is sent through it."""
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from leadpay.errors import ConfigurationError
-from leadpay.webhooks.aiohttp import PATH, mount
+from leadpay.webhooks.aiohttp import PATH, listening, mount
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 
@@ -194,3 +194,25 @@ def test_an_address_that_cannot_be_read_is_refused_at_once(clock: Any) -> None:
     """A slip in the allow-list is an error before the application starts."""
     with pytest.raises(ConfigurationError, match="allow"):
         mount(web.Application(), Ear(clock).receiver, allow=["bank.example"])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_receiver_listens_on_a_port_of_its_own(host: str, clock: Any, make_body: Body, signed: Signed) -> None:
+    """Its URL is where to send webhooks, its lifespans last as long, and afterwards nobody is there."""
+    ear, body = Ear(clock), make_body()
+    async with listening(ear.receiver, host=host, path="/here") as url, aiohttp.ClientSession() as session:
+        assert url.endswith("/here")
+        async with session.post(url, data=body, headers=signed(body)) as answer:
+            assert answer.status == 200
+    assert ear.steps == ["enter", "leave"]
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_is_taken_leaves_nothing_running(clock: Any) -> None:
+    """The lifespans are left, and the error comes through."""
+    one, two = Ear(clock), Ear(clock)
+    async with listening(one.receiver) as url:
+        with pytest.raises(OSError, match="address already in use"):
+            await listening(two.receiver, port=int(url.split(":")[2].partition("/")[0])).__aenter__()
+    assert two.steps == ["enter", "leave"]
