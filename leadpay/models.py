@@ -269,6 +269,11 @@ class Event(Model):
         """What happened, in the bank's current spelling."""
         return self.event.current
 
+    @property
+    def payment_id(self) -> str | None:
+        """The ID of the instant payment that the event is about, if it is about one."""
+        return None
+
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class InstantPaymentEvent(Event):
@@ -280,3 +285,8 @@ class InstantPaymentEvent(Event):
     def payment(self) -> InstantPayment:
         """The payment in its newest version: its status may be later than this event's type says."""
         return self.object
+
+    @property
+    def payment_id(self) -> str:
+        """The payment's ID."""
+        return self.object.id

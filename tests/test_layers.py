@@ -32,7 +32,7 @@ HOMES = {
     "sqlite3": ("leadpay.inbox.sqlite",),
 }
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.demo", "leadpay.testing", "leadpay.sandbox")
-WORDS = ("errors", "config", "clock", "enums", "models", "fastpath", "converter")
+WORDS = ("errors", "config", "clock", "enums", "facts", "models", "fastpath", "converter")
 
 
 def imports(module: str) -> list[tuple[str, bool]]:

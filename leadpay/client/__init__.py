@@ -11,14 +11,16 @@ from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, Pr
 from leadpay.client.call import Caller, Chance
 from leadpay.client.events import Events
 from leadpay.client.instant_payments import InstantPayments
+from leadpay.client.observed import ObservedCaller
 from leadpay.client.requests import Request
 from leadpay.client.retry import RetryPolicy
 from leadpay.client.simulate import Simulate
-from leadpay.client.transport import Transport
+from leadpay.client.transport import Send, Transport
 from leadpay.config import BASE_URLS, Credentials, Settings, Timeouts
 from leadpay.config import base_url as find_base_url
 from leadpay.converter import structure
 from leadpay.errors import ConfigurationError
+from leadpay.facts import Observer
 from leadpay.models import AccessToken
 
 MAX_CONNECTIONS: Final = 100
@@ -41,6 +43,7 @@ class LeadClient:
         retry: when to try again.
         timeouts: how long to wait.
         chance: where time, randomness and keys come from.
+        observer: a function that is told of every call and every attempt; see ``leadpay.facts``.
 
     Raises:
         ConfigurationError: something is missing or contradictory.
@@ -58,6 +61,7 @@ class LeadClient:
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         chance: Chance | None = None,
+        observer: Observer | None = None,
     ) -> None:
         if environment is not None and base_url is not None and environment not in BASE_URLS:
             raise ConfigurationError("environment: is unknown; leave it out where base_url is given")
@@ -74,6 +78,7 @@ class LeadClient:
         self._retry = retry or RetryPolicy()
         self._timeouts = timeouts or Timeouts()
         self._chance = chance or Chance()
+        self._observer = observer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._caller: Caller | None = None
@@ -140,20 +145,28 @@ class LeadClient:
             if session is not None:
                 await session.close()
 
-    def _open(self) -> Caller:
+    def _open(self, key: str | None = None) -> Caller:
         """Give what makes calls; on first use, tie this client to the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._caller is not None and loop is self._loop and not self._closed:
+            return self._caller
+        try:
+            self._check_usable(loop)
+        except ConfigurationError as error:
+            error.idempotency_key = key
+            raise
+        self._loop = loop
+        self._caller = self._wire()
+        return self._caller
+
+    def _check_usable(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._closed:
             raise ConfigurationError("this client is closed; make a new one")
-        loop = asyncio.get_running_loop()
-        if self._caller is None:
-            if getattr(self._borrowed, "_loop", loop) is not loop:
-                # Else each call would fail within aiohttp, where nobody can tell what was sent.
-                raise ConfigurationError("session: belongs to another event loop")
-            self._loop = loop
-            self._caller = self._wire()
-        elif loop is not self._loop:
+        if self._caller is not None:
             raise ConfigurationError("this client belongs to another event loop; make one for each")
-        return self._caller
+        if getattr(self._borrowed, "_loop", loop) is not loop:
+            # Else each call would fail within aiohttp, where nobody can tell what was sent.
+            raise ConfigurationError("session: belongs to another event loop")
 
     def _wire(self) -> Caller:
         session = self._borrowed
@@ -164,12 +177,17 @@ class LeadClient:
             )
         send = Transport(session, self._base_url, self._timeouts).send
         if self._source is None:
-            exchange = Caller(send, None, self._retry, self._timeouts, self._chance)
+            exchange = self._make_caller(send, None)
             self._source = ClientCredentials(
                 lambda: exchange.call(self._token_request, lambda data: structure(data, AccessToken)),
                 self._chance.clock,
             )
-        return Caller(send, self._source, self._retry, self._timeouts, self._chance)
+        return self._make_caller(send, self._source)
+
+    def _make_caller(self, send: Send, source: TokenSource | None) -> Caller:
+        if self._observer is None:
+            return Caller(send, source, self._retry, self._timeouts, self._chance)
+        return ObservedCaller(send, source, self._retry, self._timeouts, self._chance, observer=self._observer)
 
 
 def _token_request(client_id: str, client_secret: str) -> Request:

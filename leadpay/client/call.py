@@ -5,12 +5,12 @@ import logging
 import random
 import uuid
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 import orjson
 
+from leadpay.client.attempts import CONFLICT, SERVER_ERROR, Attempts, Verdict, judge
 from leadpay.client.auth import TokenSource
 from leadpay.client.requests import Kind, Request
 from leadpay.client.retry import RetryPolicy, retry_after
@@ -22,7 +22,6 @@ from leadpay.errors import (
     LeadError,
     MalformedResponseError,
     NoAnswerError,
-    OutcomeUnknownError,
     Problem,
     RequestNotSentError,
 )
@@ -37,10 +36,6 @@ REQUEST_ID: Final = "X-Request-Id"
 MIN_TIMEOUT: Final = 0.001
 """Shortest time that an attempt is given, in seconds: to aiohttp, zero means for ever."""
 
-_OK, _MULTIPLE_CHOICES = 200, 300
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _TIMEOUT = 400, 401, 403, 408
-_CONFLICT, _TOO_MANY, _SERVER_ERROR = 409, 429, 500
-
 
 @attrs.frozen(kw_only=True)
 class Chance:
@@ -53,91 +48,28 @@ class Chance:
     """An idempotency key that nobody has used."""
 
 
-class Verdict(Enum):
-    """What an answer means for the call."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    """Final, and decides about earlier attempts too: under one key the bank gives one answer."""
-    BARRED = "barred"
-    """Final, but turned away before the key was looked at: it says nothing about earlier attempts."""
-    NOT_DONE = "not done"
-    """Surely not executed; another attempt may help."""
-    UNKNOWN = "unknown"
-    """Perhaps executed."""
-    UNAUTHORIZED = "unauthorized"
-
-
-def judge(status: int, kind: Kind) -> Verdict:
-    """Say what a status means for an operation. Pure.
-
-    A 409 on a keyed write means that the same key is in progress: it may yet happen. On request_return it means that
-    a request is active already.
-    """
-    if _OK <= status < _MULTIPLE_CHOICES:
-        return Verdict.DONE
-    if status >= _SERVER_ERROR or status == _TIMEOUT or (status == _CONFLICT and kind is Kind.KEYED):
-        return Verdict.UNKNOWN
-    if status == _TOO_MANY:
-        return Verdict.NOT_DONE
-    if status == _UNAUTHORIZED:
-        return Verdict.UNAUTHORIZED
-    return Verdict.BARRED if status < _BAD_REQUEST or status == _FORBIDDEN else Verdict.REFUSED
-
-
-class Attempts:
-    """What one call remembers from attempt to attempt."""
-
-    __slots__ = ("count", "deadline", "error", "rejected", "renewing", "request", "unknown")
-
-    def __init__(self, request: Request, deadline: float) -> None:
-        self.request = request
-        self.deadline = deadline
-        self.count = 0
-        self.unknown = False
-        """Whether some attempt may have been executed."""
-        self.rejected: str | None = None
-        """The token that was refused."""
-        self.renewing = False
-        """Whether the last attempt asks for nothing but another one with a new token."""
-        self.error: LeadError = NoAnswerError()
-        """What the last attempt ended in."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the payment has to be read, to learn whether this write has happened."""
-        kind = self.request.kind
-        conflict = isinstance(self.error, APIError) and self.error.status == _CONFLICT
-        return self.unknown and not self.renewing and (kind is Kind.SETTLED or (kind is Kind.EXCLUSIVE and conflict))
-
-    def final(self) -> LeadError:
-        """Choose what is raised when no attempt is left. Pure."""
-        error = self.error
-        if self.unknown and self.request.kind is not Kind.READ:
-            reason = f"HTTP {error.status}" if isinstance(error, APIError) else "no answer"
-            error = OutcomeUnknownError(
-                self.request.operation, attempts=self.count, idempotency_key=self.request.key, reason=reason
-            )
-        return self.signed(error)
-
-    def signed(self, error: LeadError) -> LeadError:
-        """Put the key and the number of attempts on an error."""
-        if self.request.key is not None:
-            error.idempotency_key = self.request.key
-        if isinstance(error, APIError | NoAnswerError | RequestNotSentError):
-            error.attempts = max(1, self.count)
-        return error
-
-
 Settle = Callable[[float], Awaitable[T | None]]
 """Reads, before a deadline, whether a write of unknown outcome has happened: its result, or None if it has not."""
+
+
+class Open(Protocol):
+    """Gives what makes calls, if the client is open."""
+
+    def __call__(self, key: str | None = None) -> "Caller":
+        """Give it; the error of a closed client has the key."""
+        ...
 
 
 class Caller:
     """Makes calls."""
 
     def __init__(
-        self, send: Send, tokens: TokenSource | None, policy: RetryPolicy, timeouts: Timeouts, chance: Chance
+        self,
+        send: Send,
+        tokens: TokenSource | None,
+        policy: RetryPolicy,
+        timeouts: Timeouts,
+        chance: Chance,
     ) -> None:
         self._send = send
         self._tokens = tokens
@@ -166,6 +98,10 @@ class Caller:
             LeadError: whatever prevents a result; every error of a write has its key.
         """
         attempts = Attempts(request, self._now() + self._timeouts.deadline if deadline is None else deadline)
+        return await self._make(attempts, read, settle)
+
+    async def _make(self, attempts: Attempts, read: Callable[[Any], T], settle: Settle[T] | None) -> T:
+        request = attempts.request
         try:
             while True:
                 response = await self._attempt(attempts)
@@ -177,7 +113,7 @@ class Caller:
                         return settled
                 await self._pause(attempts, may_repeat=request.kind is not Kind.SETTLED or settle is not None)
         except asyncio.CancelledError as cancelled:
-            if request.key is not None and attempts.count:
+            if request.key is not None and attempts.may_have_happened:
                 note = f"{request.operation} was cancelled and may have happened; idempotency_key={request.key!r}"
                 logger.warning("%s", note)
                 cancelled.add_note(note)
@@ -189,21 +125,24 @@ class Caller:
         try:
             token = await self._token(attempts)
         except LeadError as error:
-            refused = isinstance(error, APIError) and error.status < _SERVER_ERROR
+            refused = isinstance(error, APIError) and error.status < SERVER_ERROR
             attempts.error = error if refused else RequestNotSentError(f"no access token: {type(error).__name__}")
             raise attempts.final() from None
         attempts.count += 1
         attempts.renewing = False
         start = self._now()
+        attempts.on_its_way = True
         try:
-            response = await self._send(
-                request, self._headers(request, token), max(attempts.deadline - start, MIN_TIMEOUT)
+            response = await self._go(
+                attempts, self._headers(request, token), max(attempts.deadline - start, MIN_TIMEOUT)
             )
         except (RequestNotSentError, NoAnswerError) as error:
+            attempts.on_its_way = False
             self._log(attempts, type(error).__name__, start, None)
             attempts.error = error
             attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
             return None
+        attempts.on_its_way = False
         request_id = response.headers.get(REQUEST_ID)
         self._log(attempts, response.status, start, request_id)
         verdict = judge(response.status, request.kind)
@@ -219,6 +158,9 @@ class Caller:
             # Where it may be the refusal of a repetition, the payment is read before it counts.
             raise attempts.signed(attempts.error) if verdict is Verdict.REFUSED else attempts.final()
         return None
+
+    async def _go(self, attempts: Attempts, headers: dict[str, str], left: float) -> Response:
+        return await self._send(attempts.request, headers, left)
 
     async def _token(self, attempts: Attempts) -> str | None:
         if self._tokens is None:
@@ -281,7 +223,7 @@ class Caller:
         # If the bank does look at the key, 409 says that it is at work on an earlier attempt.
         refused = (
             isinstance(error, APIError)
-            and error.status != _CONFLICT
+            and error.status != CONFLICT
             and judge(error.status, Kind.SETTLED) not in {Verdict.UNKNOWN, Verdict.NOT_DONE}
         )
         if settled is None and refused:

@@ -1,11 +1,11 @@
 """The two calls about events. The bank keeps them for 90 days."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from leadpay.client import queries, requests
-from leadpay.client.call import Caller
+from leadpay.client.call import Open
 from leadpay.client.pages import Listing, read_page
 from leadpay.converter import structure_event
 from leadpay.models import Event
@@ -16,7 +16,7 @@ _PATH: Final = "/v1/event"
 class Events:
     """``lead.events``: what was missed can be listed here."""
 
-    def __init__(self, caller: Callable[[], Caller]) -> None:
+    def __init__(self, caller: Open) -> None:
         self._caller = caller
 
     async def retrieve(self, event_id: str) -> Event:

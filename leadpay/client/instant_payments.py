@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from leadpay.client import queries, requests
-from leadpay.client.call import Caller
+from leadpay.client.call import Caller, Open
 from leadpay.client.pages import Listing, read_page
 from leadpay.client.requests import Request
 from leadpay.converter import structure
@@ -27,7 +27,7 @@ class InstantPayments:
     cannot be read.
     """
 
-    def __init__(self, caller: Callable[[], Caller]) -> None:
+    def __init__(self, caller: Open) -> None:
         self._caller = caller
 
     async def check_availability(self, routing_number: str) -> Availability:
@@ -64,7 +64,7 @@ class InstantPayments:
         Returns:
             The payment as created. It has not posted yet, and a posted payment has not arrived yet: webhooks tell.
         """
-        caller = self._caller()
+        caller = self._caller(idempotency_key)
         request = requests.send(
             account_number_id=account_number_id,
             amount=amount,
@@ -125,7 +125,7 @@ class InstantPayments:
         Returns:
             The canceled payment.
         """
-        caller = self._caller()
+        caller = self._caller(idempotency_key)
         request = requests.cancel(payment_id, caller.chance.new_key() if idempotency_key is None else idempotency_key)
         return await self._settled(caller, request, payment_id, lambda payment: payment.status == Status.CANCELED)
 
@@ -148,7 +148,7 @@ class InstantPayments:
         Returns:
             The NEW outgoing payment.
         """
-        caller = self._caller()
+        caller = self._caller(idempotency_key)
         key = caller.chance.new_key() if idempotency_key is None else idempotency_key
         request = requests.answer(requests.RETURN, payment_id, reason, additional_information, key)
         return await caller.call(request, _payment)
@@ -176,7 +176,7 @@ class InstantPayments:
         Raises:
             ConflictError: a request is active already. After silence, an active one with our reason counts as ours.
         """
-        caller = self._caller()
+        caller = self._caller(idempotency_key)
         key = caller.chance.new_key() if idempotency_key is None else idempotency_key
         request = requests.answer(requests.REQUEST_RETURN, payment_id, reason, additional_information, key)
 
@@ -207,7 +207,7 @@ class InstantPayments:
         Returns:
             The same payment.
         """
-        caller = self._caller()
+        caller = self._caller(idempotency_key)
         key = caller.chance.new_key() if idempotency_key is None else idempotency_key
         request = requests.answer(requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, key)
         # Somebody's earlier rejection is told from ours by its time.

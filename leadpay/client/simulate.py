@@ -1,10 +1,9 @@
 """The five simulations. They answer at once and take effect later, as webhooks; sandbox environments only."""
 
-from collections.abc import Callable
 from typing import Any
 
 from leadpay.client import requests
-from leadpay.client.call import Caller
+from leadpay.client.call import Caller, Open
 from leadpay.client.requests import Request, Simulation
 from leadpay.models import Agent, Party
 
@@ -15,7 +14,7 @@ class Simulate:
     Raises ConfigurationError on production, before anything is sent.
     """
 
-    def __init__(self, caller: Callable[[], Caller]) -> None:
+    def __init__(self, caller: Open) -> None:
         self._caller = caller
 
     async def incoming(
@@ -30,7 +29,7 @@ class Simulate:
         idempotency_key: str | None = None,
     ) -> None:
         """Let a payment of ``amount`` cents come in."""
-        caller = self._caller()
+        caller = self._caller(idempotency_key)
         request = requests.simulate_incoming(
             account_number_id=account_number_id,
             amount=amount,
@@ -100,7 +99,7 @@ class Simulate:
         await self._about(requests.INCOMING_ACCEPTANCE, payment_id, idempotency_key)
 
     async def _about(self, kind: Simulation, payment_id: str, key: str | None, **fields: Any) -> None:
-        caller = self._caller()
+        caller = self._caller(key)
         await _do(caller, requests.simulate(kind, payment_id, key=_key(caller, key), **fields))
 
 

@@ -1,15 +1,12 @@
 """Mount a receiver on somebody else's ``aiohttp.web.Application``, or let it listen on a port of its own."""
 
-import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from leadpay.webhooks.addresses import AllowList
-from leadpay.webhooks.receiver import MALFORMED, WebhookReceiver
-
-logger = logging.getLogger("leadpay.webhooks")
+from leadpay.webhooks.receiver import MALFORMED, TOO_LARGE, WebhookReceiver
 
 PATH = "/webhooks/lead"
 """Where the bank's webhooks are received, unless told otherwise."""
@@ -45,9 +42,7 @@ def mount(
         if addresses is not None and not addresses.allows(
             _peer(request), request.headers.getall("X-Forwarded-For", [])
         ):
-            receiver.counts["address"] += 1
-            logger.warning("webhook refused: its address is not on the allow-list")
-            return web.Response(status=_FORBIDDEN)
+            return web.Response(status=receiver.refuse(_FORBIDDEN, "address", "its address is not on the allow-list"))
         return web.Response(status=await _receive(request, receiver))
 
     async def run(_: web.Application) -> AsyncIterator[None]:
@@ -95,11 +90,9 @@ async def _receive(request: web.Request, receiver: WebhookReceiver) -> int:
         while chunk := await request.content.readany():
             body = body + chunk if body else chunk
             if len(body) > receiver.max_body_bytes:
-                return receiver.refuse_size()
+                return receiver.refuse(TOO_LARGE, "too_large", f"larger than {receiver.max_body_bytes} bytes")
     except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded; whoever sent it gets no 500
-        receiver.counts["cut_off"] += 1
-        logger.warning("webhook refused: its body could not be read (%s)", type(error).__name__)
-        return MALFORMED
+        return receiver.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
     return await receiver.receive(body=body, headers=request.headers)
 
 

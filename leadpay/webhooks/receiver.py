@@ -6,14 +6,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
+from leadpay.facts import Observer, WebhookReceived, tell
 from leadpay.models import Event
 from leadpay.webhooks.context import Client, Context
 from leadpay.webhooks.dispatcher import Dispatcher
 from leadpay.webhooks.event import parse
+from leadpay.webhooks.observed import ObservedDispatcher
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, TOLERANCE_MS, Secrets, Verifier
 
@@ -70,6 +72,7 @@ class WebhookReceiver:
         handler_timeout: how long one handler may run, in seconds; None for as long as it likes.
         work: whether to work on the inbox here too; False where other processes do.
         clock: what tells the time.
+        observer: a function that is told of every webhook and every handler; see ``leadpay.facts``.
 
     Raises:
         ConfigurationError: there is no secret, or an empty one.
@@ -88,10 +91,15 @@ class WebhookReceiver:
         handler_timeout: float | None = None,
         work: bool = True,
         clock: Clock | None = None,
+        observer: Observer | None = None,
     ) -> None:
         if tolerance_ms <= 0 or max_body_bytes <= 0 or max_simultaneous <= 0:
             raise ConfigurationError("tolerance_ms, max_body_bytes and max_simultaneous must be positive")
-        self.dispatcher = Dispatcher(router, timeout=handler_timeout)
+        self.dispatcher = (
+            Dispatcher(router, timeout=handler_timeout)
+            if observer is None
+            else ObservedDispatcher(router, timeout=handler_timeout, observer=observer)
+        )
         self.max_body_bytes = max_body_bytes
         self.counts: Counter[str] = Counter()
         """How often what happened: ``accepted``, ``duplicate``, ``failed``, and every reason for refusing."""
@@ -101,6 +109,7 @@ class WebhookReceiver:
         self._tolerance_ms = tolerance_ms
         self._max_simultaneous = max_simultaneous
         self._clock = clock or SystemClock()
+        self._observer = observer
         self._once = _Once()
         self._work = work
         self._users = 0
@@ -120,65 +129,84 @@ class WebhookReceiver:
         Returns:
             The HTTP status to answer with. It never raises for what a sender can do.
         """
+        if self._observer is None:
+            return (await self._receive(body, headers)).status
+        start = self._clock.monotonic()
+        answer = await self._receive(body, headers)
+        tell(self._observer, answer.fact(self._clock.monotonic() - start))
+        return answer.status
+
+    def refuse(self, status: int, result: str, text: str) -> int:
+        """Count and log a webhook that is refused before it is read whole, for whoever reads it.
+
+        Args:
+            status: the HTTP status to answer with.
+            result: the word to count it under.
+            text: what the log says of it.
+
+        Returns:
+            The status.
+        """
+        answer = self._refuse(status, result, text)
+        if self._observer is not None:
+            tell(self._observer, answer.fact(0.0))
+        return status
+
+    async def _receive(self, body: bytes, headers: Mapping[str, str]) -> "_Answer":
         if len(body) > self.max_body_bytes:
-            return self.refuse_size()
+            return self._refuse(TOO_LARGE, "too_large", f"larger than {self.max_body_bytes} bytes")
+        now = self._clock.now()
         try:
             verified = self._verifier.verify(
-                body, _signature_header(headers), now_ms=int(self._clock.now() * 1000), tolerance_ms=self._tolerance_ms
+                body, _signature_header(headers), now_ms=int(now * 1000), tolerance_ms=self._tolerance_ms
             )
         except SignatureError as error:
-            self.counts[error.reason] += 1
             # An age problem is the bank's own webhook being refused: a clock or a tolerance is wrong.
             level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING
-            logger.log(level, "webhook refused: %s", error)
-            return REFUSED
+            return self._refuse(REFUSED, error.reason, str(error), level)
         if verified.secret_index:
             self.counts["older_secret"] += 1
         try:
             event = parse(body)
         except MalformedEventError as error:
-            self.counts["malformed"] += 1
-            logger.error("webhook is authentic but cannot be read: %s", error)  # noqa: TRY400 - its text is the point
-            return MALFORMED
+            return self._refuse(MALFORMED, "malformed", f"authentic, but cannot be read: {error}", logging.ERROR)
         if len(self._once.running) >= self._max_simultaneous:
-            self.counts["too_many"] += 1
-            return NOT_STORED
-        received_at = datetime.fromtimestamp(self._clock.now(), UTC)
+            return self._count(NOT_STORED, "too_many", event)
+        received_at = datetime.fromtimestamp(now, UTC)
         if self._inbox is not None:
             return await self._store(self._inbox, event, body, received_at)
         return await self._handle(event, received_at)
 
-    def refuse_size(self) -> int:
-        """Count a body that is too large, for whoever stops reading before all of it is here."""
-        self.counts["too_large"] += 1
-        logger.warning("webhook refused: larger than %d bytes", self.max_body_bytes)
-        return TOO_LARGE
+    def _count(self, status: int, result: str, event: Event | None) -> "_Answer":
+        self.counts[result] += 1
+        return _Answer(status, result, event)
 
-    async def _store(self, inbox: Keeper, event: Event, body: bytes, received_at: datetime) -> int:
+    def _refuse(self, status: int, result: str, text: str, level: int = logging.WARNING) -> "_Answer":
+        logger.log(level, "webhook refused: %s", text)
+        return self._count(status, result, None)
+
+    async def _store(self, inbox: Keeper, event: Event, body: bytes, received_at: datetime) -> "_Answer":
         try:
             new = await inbox.add(event, body, received_at=received_at)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, nothing is stored
-            self.counts["not_stored"] += 1
             logger.error("%s was not stored: %s", event.id, type(error).__name__)  # noqa: TRY400 - may quote the row
-            return NOT_STORED
-        self.counts["accepted" if new else "duplicate"] += 1
-        return OK
+            return self._count(NOT_STORED, "not_stored", event)
+        return self._count(OK, "accepted" if new else "duplicate", event)
 
-    async def _handle(self, event: Event, received_at: datetime) -> int:
+    async def _handle(self, event: Event, received_at: datetime) -> "_Answer":
         while (other := self._once.running.get(event.id)) is not None:
             succeeded = await other.finished()
             if succeeded is not None:
-                self.counts["duplicate"] += 1
-                return OK if succeeded else HANDLER_FAILED
+                return self._count(OK if succeeded else HANDLER_FAILED, "duplicate", event)
         if event.id in self._once.done:
-            self.counts["duplicate"] += 1
-            return OK
+            return self._count(OK, "duplicate", event)
         context = Context(event=event, received_at=received_at, client=self._client)
         with self._once.run(event.id) as run:
             outcome = await self.dispatcher.dispatch(event, context)
             run.succeeded = outcome.succeeded
-        self.counts["accepted" if outcome.succeeded else "failed"] += 1
-        return OK if outcome.succeeded else HANDLER_FAILED
+        if outcome.succeeded:
+            return self._count(OK, "accepted", event)
+        return self._count(HANDLER_FAILED, "failed", event)
 
     async def __aenter__(self) -> Self:
         """Enter the routers' lifespans and, with an inbox, start working on what is stored."""
@@ -202,6 +230,20 @@ class WebhookReceiver:
         self._users -= 1
         if self._users == 0:
             await self._stack.aclose()
+
+
+class _Answer(NamedTuple):
+    """What the bank is told of a webhook, and what became of it."""
+
+    status: int
+    result: str
+    event: Event | None
+
+    def fact(self, seconds: float) -> WebhookReceived:
+        if self.event is None:
+            return WebhookReceived(self.status, self.result, None, None, None, seconds)
+        event = self.event
+        return WebhookReceived(self.status, self.result, event.id, str(event.type), event.payment_id, seconds)
 
 
 class _Run:

@@ -75,9 +75,9 @@ class Bank:
         self.keys = iter(f"key-{number}" for number in range(100))
         chance = Chance(clock=self.clock, random=lambda: 0.5, new_key=lambda: next(self.keys))
         self.caller = Caller(self.send, tokens or FixedToken("token-1"), policy or RetryPolicy(), Timeouts(), chance)
-        self.payments = InstantPayments(lambda: self.caller)
-        self.simulate = Simulate(lambda: self.caller)
-        self.events = Events(lambda: self.caller)
+        self.payments = InstantPayments(lambda _=None: self.caller)
+        self.simulate = Simulate(lambda _=None: self.caller)
+        self.events = Events(lambda _=None: self.caller)
 
     async def send(self, request: Request, headers: Mapping[str, str], left: float) -> Response:
         """Give the next answer, or raise it."""

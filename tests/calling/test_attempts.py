@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from leadpay.client.attempts import Verdict, judge
 from leadpay.client.auth import FixedToken
-from leadpay.client.call import Verdict, judge
 from leadpay.client.requests import Kind, Request
 from leadpay.client.transport import Response
 from leadpay.errors import (

@@ -67,7 +67,7 @@ async def test_a_provider_that_fails_means_that_nothing_was_sent() -> None:
     bank = Bank(payment(), tokens=ProvidedToken(never))
     call = Caller(bank.send, ProvidedToken(never), RetryPolicy(), Timeouts(deadline=0.001), bank.caller.chance)
     with pytest.raises(RequestNotSentError):
-        await InstantPayments(lambda: call).retrieve("instant_payment_1")
+        await InstantPayments(lambda _=None: call).retrieve("instant_payment_1")
 
 
 @pytest.mark.asyncio

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadpay.client.call import Attempts, Verdict, judge
+from leadpay.client.attempts import Attempts, Verdict, judge
 from leadpay.client.requests import Kind, Request
 from leadpay.errors import APIError, LeadError, NoAnswerError, OutcomeUnknownError, RequestNotSentError
 

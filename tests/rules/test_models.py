@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from leadpay.converter import structure, structure_event
 from leadpay.enums import OLDER_SPELLINGS, EventType, OpenEnum, ReturnReason, Status
 from leadpay.errors import InvalidRequestError
-from leadpay.models import MAX_AMOUNT, AccessToken, InstantPayment, Model, Party, cents
+from leadpay.models import MAX_AMOUNT, AccessToken, Event, InstantPayment, Model, Party, cents
 
 PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "payments.json").read_text())
 
@@ -172,3 +173,9 @@ def test_event_types_know_their_product() -> None:
     assert EventType("instant_payment.brand_new").is_instant_payment
     assert EventType.INSTANT_PAYMENT_POSTED.is_instant_payment
     assert not EventType.ACH_POSTED.is_instant_payment
+
+
+def test_an_event_about_something_else_has_no_payment() -> None:
+    """Its ID is asked of every event, whatever its product."""
+    when = datetime(2024, 3, 1, tzinfo=UTC)
+    assert Event(id="event_1", event=EventType.ACH_POSTED, created_at=when, object={}).payment_id is None

@@ -1,0 +1,35 @@
+"""A dispatcher that tells an observer of each handler."""
+
+import asyncio
+from time import perf_counter
+
+from leadpay.facts import HandlerEnded, HandlerStarted, Observer, tell
+from leadpay.models import Event
+from leadpay.webhooks.context import Context
+from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult
+from leadpay.webhooks.route import Route
+from leadpay.webhooks.router import WebhookRouter
+
+
+class ObservedDispatcher(Dispatcher):
+    """Runs handlers, and tells of them."""
+
+    def __init__(self, router: WebhookRouter, *, timeout: float | None = None, observer: Observer) -> None:
+        super().__init__(router, timeout=timeout)
+        self.observer = observer
+
+    async def run(self, route: Route, event: Event, context: Context) -> HandlerResult:
+        """Run one handler; whatever it raises becomes its result."""
+        started = HandlerStarted(
+            route.name, event.id, str(event.type), event.payment_id, context.attempt, context.received_at
+        )
+        tell(self.observer, started)
+        start = perf_counter()
+        try:
+            result = await super().run(route, event, context)
+        except asyncio.CancelledError as error:
+            tell(self.observer, HandlerEnded(started, "cancelled", type(error).__name__, perf_counter() - start))
+            raise
+        error_name = type(result.error).__name__ if result.status == "failed" else None
+        tell(self.observer, HandlerEnded(started, result.status, error_name, result.seconds))
+        return result
