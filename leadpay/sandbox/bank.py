@@ -15,7 +15,7 @@ from leadpay.sandbox.orders import Arrival, Order, Reason
 from leadpay.sandbox.outcomes import Move, Outcome
 from leadpay.sandbox.records import Payment, ReturnDetails, ReturnRequest
 from leadpay.sandbox.refusals import Refused, impossible
-from leadpay.sandbox.words import REJECTION_REASONS
+from leadpay.sandbox.words import REJECTION_REASONS, REQUEST_REASONS, RETURN_REASONS
 
 
 class Bank(Lifecycle):
@@ -200,6 +200,40 @@ class Bank(Lifecycle):
         if direction not in self._wishes:
             raise ValueError("direction: must be 'outgoing' or 'incoming'")
         self._wishes[direction].append(outcomes.named(outcome) if isinstance(outcome, str) else outcome)
+
+    def give_back(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
+        """Have the counterparty give an outgoing payment back, one delay from now, for any reason that there is.
+
+        The simulation over HTTP takes only the reasons that a client may give itself.
+
+        Args:
+            payment_id: the posted outgoing payment.
+            reason: any reason of a return.
+            amount: cents; all of it if left out.
+
+        Raises:
+            ValueError: the reason is unknown.
+            Refused: as for :meth:`simulate_incoming_return`.
+        """
+        if reason not in RETURN_REASONS:
+            raise ValueError("reason: is not a return reason")
+        wanted = self.retrieve(payment_id).amount if amount is None else amount
+        self.simulate_incoming_return(payment_id, wanted, Reason(reason))
+
+    def ask_back(self, payment_id: str, reason: str = "other") -> None:
+        """Have the counterparty ask for an incoming payment back, one delay from now, for any reason that there is.
+
+        Args:
+            payment_id: the posted incoming payment.
+            reason: any reason of a return request.
+
+        Raises:
+            ValueError: the reason is unknown.
+            Refused: as for :meth:`simulate_return_request`.
+        """
+        if reason not in REQUEST_REASONS:
+            raise ValueError("reason: is not a reason of a return request")
+        self.simulate_return_request(payment_id, Reason(reason))
 
     def release(self, payment_id: str) -> None:
         """Let a payment that is held go on, at once.

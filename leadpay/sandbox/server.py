@@ -146,6 +146,14 @@ class Sandbox:
         """Have a payment that is held rejected; see :meth:`Bank.refuse`."""
         self.bank.refuse(payment_id, reason)
 
+    def give_back(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
+        """Have an outgoing payment come back for any reason; see :meth:`Bank.give_back`."""
+        self.bank.give_back(payment_id, reason, amount)
+
+    def ask_back(self, payment_id: str, reason: str = "other") -> None:
+        """Have an incoming payment asked back for any reason; see :meth:`Bank.ask_back`."""
+        self.bank.ask_back(payment_id, reason)
+
     def client(self, **overrides: Any) -> "LeadClient":
         """A client of this bank; keyword arguments go to ``LeadClient``."""
         # The one import of the SDK proper, and only when asked for: the sandbox itself must not lean on what it judges.

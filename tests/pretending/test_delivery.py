@@ -1,50 +1,14 @@
 """Webhooks over real sockets: signed, in order, redelivered, and disturbed on request."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
 
 import pytest
-import pytest_asyncio
 
-from leadpay.client import LeadClient
-from leadpay.models import Agent, InstantPayment, Party
-from leadpay.sandbox import ManualClock, Sandbox
+from leadpay.sandbox import Sandbox
 from tests.pretending.ear import Ear
+from tests.scene import Scene
 
 HOUR = 3600.0
-
-
-class Scene(NamedTuple):
-    """A bank, a client, an ear, and the time that they share."""
-
-    bank: Sandbox
-    lead: LeadClient
-    ear: Ear
-    clock: ManualClock
-
-    async def send(self, **changes: Any) -> InstantPayment:
-        """Send a payment."""
-        return await self.lead.instant_payments.send(
-            **{
-                "account_number_id": "account_number_1",
-                "amount": 5000,
-                "creditor": Party(name="Alex Smith", account_number="1234567890"),
-                "creditor_agent": Agent(routing_number="111000111"),
-                **changes,
-            }
-        )
-
-
-@pytest_asyncio.fixture
-async def scene() -> AsyncIterator[Scene]:
-    clock = ManualClock()
-    async with (
-        Ear().listening() as ear,
-        Sandbox(clock=clock, delay=1, seed=7, webhook_url=ear.url, webhook_secret="whsec_test") as bank,
-        bank.client() as lead,
-    ):
-        yield Scene(bank, lead, ear, clock)
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,13 @@
+"""What more than one folder of tests asks for."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.scene import Scene, played
+
+
+@pytest_asyncio.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with played() as found:
+        yield found
