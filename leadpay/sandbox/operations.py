@@ -117,7 +117,8 @@ def _request_acceptance(bank: Bank, asked: Asked) -> None:
 
 
 def _path(template: str) -> re.Pattern[str]:
-    return re.compile(template.replace("{id}", "([^/]+)"))
+    # No payment is called check_availability, which is a path of its own.
+    return re.compile(template.replace("{id}", "((?!check_availability$)[^/]+)"))
 
 
 _PAYMENTS: Final = "/v1/instant_payments"
