@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from leadpay.errors import BadRequestError as BadRequestError
     from leadpay.errors import ConfigurationError as ConfigurationError
     from leadpay.errors import ConflictError as ConflictError
+    from leadpay.errors import InboxError as InboxError
     from leadpay.errors import InvalidParameter as InvalidParameter
     from leadpay.errors import InvalidRequestError as InvalidRequestError
     from leadpay.errors import LeadError as LeadError
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from leadpay.errors import SignatureError as SignatureError
     from leadpay.errors import UnprocessableEntityError as UnprocessableEntityError
     from leadpay.errors import WebhookError as WebhookError
+    from leadpay.inbox import open_inbox as open_inbox
     from leadpay.models import AccessToken as AccessToken
     from leadpay.models import Agent as Agent
     from leadpay.models import Availability as Availability
@@ -98,6 +100,7 @@ _HOMES: Final[dict[str, str]] = {
     "Discard": "leadpay.webhooks.context",
     "Event": "leadpay.models",
     "EventType": "leadpay.enums",
+    "InboxError": "leadpay.errors",
     "InstantPayment": "leadpay.models",
     "InstantPaymentEvent": "leadpay.models",
     "InvalidParameter": "leadpay.errors",
@@ -143,6 +146,7 @@ _HOMES: Final[dict[str, str]] = {
     "WebhookRouter": "leadpay.webhooks.router",
     "cents": "leadpay.models",
     "make_converter": "leadpay.converter",
+    "open_inbox": "leadpay.inbox",
     "structure": "leadpay.converter",
     "unstructure": "leadpay.converter",
 }
@@ -168,6 +172,7 @@ __all__ = [
     "Discard",
     "Event",
     "EventType",
+    "InboxError",
     "InstantPayment",
     "InstantPaymentEvent",
     "InvalidParameter",
@@ -213,6 +218,7 @@ __all__ = [
     "WebhookRouter",
     "cents",
     "make_converter",
+    "open_inbox",
     "structure",
     "unstructure",
 ]

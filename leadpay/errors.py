@@ -22,6 +22,7 @@
         SignatureError               whatever is wrong with a signature header or a signature
         MalformedEventError          authentic, but unreadable
       RouterError                    a bad handler, filter or inclusion
+      InboxError                     the inbox's store failed; asking again is safe
 
 No message contains a secret, a token, a name or an account number: messages are logged.
 """
@@ -293,3 +294,7 @@ class MalformedEventError(WebhookError):
 
 class RouterError(LeadError):
     """A handler, a filter or an inclusion is wrong; raised at import time, naming the culprit."""
+
+
+class InboxError(LeadError):
+    """The inbox's store failed or is closed; nothing was kept, or nobody knows, and asking again is safe."""

@@ -15,11 +15,19 @@ finds that its fence is no longer the newest, and writes nothing.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
+from urllib.parse import unquote
 
 import attrs
 
+from leadpay.errors import ConfigurationError
 from leadpay.models import Event
+
+if TYPE_CHECKING:
+    from leadpay.inbox.sqlite import SqliteInbox as SqliteInbox
+    from leadpay.inbox.worker import Worker as Worker
+    from leadpay.webhooks.dispatcher import Dispatcher
 
 EventState: TypeAlias = Literal["waiting", "done", "dead", "discarded"]
 """Of an event: some handler is not through, all are, one gave up, or a person threw it away."""
@@ -60,6 +68,8 @@ class Delivery:
     state: EventState
     handlings: Mapping[str, Handling]
     """By the handler's name; those that haven't been tried yet are missing."""
+    reason: str | None = None
+    """Why a person threw it away; None unless it is discarded."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +79,9 @@ class Lease:
     subject: str
     fence: int
     until: float
-    """In seconds since 1970."""
+    """In seconds since 1970, as it was when it was claimed."""
+    seconds: float
+    """How long it lasts, and by how much settling prolongs it."""
     wakes: int
     """How often the subject had been woken when it was claimed; more at the release means that there is new work."""
 
@@ -109,8 +121,12 @@ class Transaction(Protocol):
         """What handlers get as ``context.transaction``."""
         ...
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None) -> None:
-        """Record the handling in the same transaction and commit; see :meth:`Inbox.settle`."""
+    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> None:
+        """Record the handling in the same transaction and commit; as :meth:`Inbox.settle` does.
+
+        Raises:
+            LeaseLostError: the fence is not the newest; nothing is kept.
+        """
         ...
 
 
@@ -118,7 +134,9 @@ class Inbox(Protocol):
     """Where events are kept. Times called ``now`` are seconds since 1970, from the caller's clock."""
 
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
-        """Commit an event to disk; a known one that isn't done is woken up.
+        """Commit an event to disk; a known one that is still waiting is woken up, and so is what it waits to retry.
+
+        A dead or discarded one stays as it is: only :meth:`replay` brings it back.
 
         Returns:
             Whether it was new.
@@ -129,7 +147,11 @@ class Inbox(Protocol):
         ...
 
     async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
-        """Lease up to so many subjects that are due and that nobody else holds, for so many seconds."""
+        """Lease up to so many subjects that are due and that nobody else holds, for so many seconds.
+
+        A lease that ran out is due again, and counts as lost until somebody settles or releases. A subject without a
+        waiting event is never claimed.
+        """
         ...
 
     def transaction(self, lease: Lease) -> AbstractAsyncContextManager[Transaction]:
@@ -141,7 +163,8 @@ class Inbox(Protocol):
     ) -> None:
         """Record how a handler ended and, with ``closes``, that the event is through; prolong the lease from now.
 
-        A handling that isn't waiting any more is left as it is. ``handling=None`` closes an event that nobody takes.
+        A handling that isn't waiting any more is left as it is, and so is an event. ``handling=None`` closes an event
+        that nobody takes; without ``closes`` too it only prolongs the lease.
 
         Raises:
             LeaseLostError: the fence is not the newest; nothing is recorded.
@@ -150,6 +173,10 @@ class Inbox(Protocol):
 
     async def release(self, lease: Lease, *, due_at: float | None) -> None:
         """Let a subject go: due at a time, or never, or at once if it was woken meanwhile; a lost lease is no error."""
+        ...
+
+    def working(self, dispatcher: "Dispatcher", *, client: Any) -> AbstractAsyncContextManager[Any]:
+        """Work on what is here while the context lasts: a :class:`leadpay.inbox.worker.Worker`."""
         ...
 
     async def wait(self, seconds: float) -> None:
@@ -172,6 +199,9 @@ class Inbox(Protocol):
 
     async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
         """Have an event handled again: by the handlers that gave up, or by the one named whatever its state.
+
+        Attempts are counted from the beginning. A discarded event goes on where it was. Handlers that are new since,
+        or have a new name, take it too.
 
         Returns:
             Whether there was something to replay; a purged body cannot be.
@@ -201,3 +231,44 @@ class Inbox(Protocol):
     async def __aexit__(self, *exc_info: object) -> None:
         """Close it, after what has been begun."""
         ...
+
+
+_SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgresql://", "postgres://")
+
+
+def open_inbox(url: str) -> Inbox:
+    """Choose the inbox that a URL names; enter it to open it.
+
+    Args:
+        url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite:///:memory:`` (lost with the process,
+            for tests), or ``postgresql://user@host/database``.
+
+    Raises:
+        ConfigurationError: it is none of these, or the library that it needs is not installed.
+    """
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        from leadpay.inbox.sqlite import SqliteInbox  # noqa: PLC0415 - only who uses it loads it
+
+        return SqliteInbox(unquote(url.removeprefix(_SQLITE)))
+    if url.startswith(_POSTGRES):
+        try:
+            module = import_module("leadpay.inbox.postgres")
+        except ModuleNotFoundError as error:
+            if error.name is not None and error.name.partition(".")[0] == "leadpay":
+                raise
+            raise ConfigurationError("an inbox on PostgreSQL needs psycopg: pip install 'leadpay[postgres]'") from None
+        inbox: Inbox = module.PostgresInbox(url)
+        return inbox
+    # Not quoted: what was meant to be a URL may hold a password.
+    raise ConfigurationError("an inbox's URL must begin with sqlite:/// or postgresql://")
+
+
+_HOMES: Final = {"SqliteInbox": "leadpay.inbox.sqlite", "Worker": "leadpay.inbox.worker"}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

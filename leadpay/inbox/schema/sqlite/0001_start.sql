@@ -1,0 +1,53 @@
+-- What is worked on one thing at a time: a payment, or an event that is about none.
+CREATE TABLE leadpay_subjects (
+    subject TEXT PRIMARY KEY,
+    due_at REAL,                        -- seconds since 1970; NULL: nothing to do; while leased, when the lease ends
+    leased INTEGER NOT NULL DEFAULT 0,
+    fence INTEGER NOT NULL DEFAULT 0,   -- grows with every claim
+    wakes INTEGER NOT NULL DEFAULT 0,   -- grows with everything that is new
+    lost INTEGER NOT NULL DEFAULT 0     -- leases in a row that ended without a word
+) WITHOUT ROWID;
+
+-- Claiming reads what is due from its beginning, however many rows there are.
+CREATE INDEX leadpay_subjects_due ON leadpay_subjects (due_at) WHERE due_at IS NOT NULL;
+
+-- One row an event, for ever; times are microseconds since 1970.
+CREATE TABLE leadpay_events (
+    number INTEGER PRIMARY KEY,         -- the order of arrival
+    id TEXT NOT NULL UNIQUE,
+    subject TEXT NOT NULL,
+    type TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    version INTEGER,
+    received_at INTEGER NOT NULL,
+    body BLOB,                          -- NULL once it has been purged
+    state TEXT NOT NULL,
+    reason TEXT
+);
+
+-- A subject's events, in the order of handling.
+CREATE INDEX leadpay_events_subject ON leadpay_events (subject, created_at);
+
+-- Counting, and finding the longest-waiting, without reading bodies.
+CREATE INDEX leadpay_events_state ON leadpay_events (state, type, received_at);
+
+-- What purging may empty.
+CREATE INDEX leadpay_events_kept ON leadpay_events (received_at)
+    WHERE body IS NOT NULL AND state IN ('done', 'discarded');
+
+-- How far one handler got with one event.
+CREATE TABLE leadpay_handlings (
+    event_id TEXT NOT NULL,
+    handler TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at REAL,
+    error TEXT,
+    PRIMARY KEY (event_id, handler)
+) WITHOUT ROWID;
+
+-- Up to when the bank's event list has been walked, in microseconds since 1970.
+CREATE TABLE leadpay_watermark (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    time INTEGER NOT NULL
+);

@@ -1,0 +1,288 @@
+"""The embedded inbox: one SQLite file, and a thread that does everything with it."""
+
+import asyncio
+import os
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Self
+
+from leadpay.enums import EventType
+from leadpay.errors import ConfigurationError, InboxError
+from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats
+from leadpay.inbox import sqlite_statements as statements
+from leadpay.inbox.desk import Desk, Hold
+from leadpay.models import Event
+from leadpay.webhooks.dispatcher import Dispatcher
+
+BUSY_SECONDS: Final = 5.0
+"""How long to wait for another process's transaction before it counts as a failure."""
+
+
+class SqliteInbox:
+    """An inbox in one file, for one machine; several processes may open it at once.
+
+    Args:
+        path: the file, made if it isn't there, readable by its owner only; or ``":memory:"`` for tests.
+
+    Raises:
+        ConfigurationError: on entering: a newer version of leadpay has upgraded the file.
+        InboxError: from any operation: the disk is full, the file locked or gone, the inbox closed. Nothing is kept
+            then, and the next operation finds its way again by itself.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        in_memory = self.path == ":memory:"
+        self._desk = Desk(partial(_connect, self.path), failures=sqlite3.Error, reopen=not in_memory)
+        self._hint = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"SqliteInbox({self.path!r})"
+
+    # Receiving.
+
+    async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
+        """Commit an event to disk; see :class:`leadpay.inbox.Inbox`."""
+        new = await self._desk.do(partial(statements.add, event=event, body=body, received_at=received_at))
+        self._hint.set()
+        return new
+
+    # Working.
+
+    async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
+        """Lease up to so many subjects for so many seconds."""
+        return await self._desk.do(partial(statements.claim, limit=limit, now=now, seconds=lease))
+
+    def transaction(self, lease: Lease) -> AbstractAsyncContextManager["SqliteTransaction"]:
+        """Give a transaction for one handler, that begins with its first statement."""
+        return self._transaction(lease)
+
+    @asynccontextmanager
+    async def _transaction(self, lease: Lease) -> AsyncIterator["SqliteTransaction"]:
+        transaction = SqliteTransaction(self._desk, lease)
+        try:
+            yield transaction
+        finally:
+            transaction.connection.end()
+
+    async def settle(
+        self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
+    ) -> None:
+        """Record how a handler ended, and prolong the lease."""
+        await self._desk.do(
+            partial(statements.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
+        )
+
+    async def release(self, lease: Lease, *, due_at: float | None) -> None:
+        """Let a subject go."""
+        if await self._desk.do(partial(statements.release, lease=lease, due_at=due_at)):
+            self._hint.set()
+
+    def working(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
+        """Work on what is here while the context lasts."""
+        from leadpay.inbox.worker import Worker  # noqa: PLC0415 - receivers that don't work needn't load it
+
+        return Worker(self, dispatcher, client=client)
+
+    async def wait(self, seconds: float) -> None:
+        """Come back after so many seconds, or earlier when something was added by this process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hint.wait()
+        self._hint.clear()
+
+    # By hand.
+
+    async def stats(self) -> Stats:
+        """Count what is here."""
+        return await self._desk.do(statements.stats, writes=False)
+
+    async def deliveries(
+        self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[Delivery]:
+        """Go through what is kept, newest receipt first, a page at a time."""
+        wanted = {"state": state, "type": None if event_type is None else str(EventType(event_type).current)}
+        before, left = statements.LAST, limit
+        while left is None or left > 0:
+            size = statements.PAGE if left is None else min(statements.PAGE, left)
+            page = await self._desk.do(partial(statements.page, wanted=wanted, before=before, limit=size), writes=False)
+            for number, delivery in page:
+                before = number
+                yield delivery
+            if len(page) < size:
+                return
+            left = None if left is None else left - size
+
+    async def get(self, event_id: str) -> Delivery | None:
+        """Look one event up."""
+        wanted = {"id": event_id}
+        page = await self._desk.do(
+            partial(statements.page, wanted=wanted, before=statements.LAST, limit=1), writes=False
+        )
+        return page[0][1] if page else None
+
+    async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
+        """Have an event handled again."""
+        found = await self._desk.do(partial(statements.replay, event_id=event_id, handler=handler, now=now))
+        self._hint.set()
+        return found
+
+    async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
+        """Throw a waiting or dead event away, keeping its row."""
+        return await self._desk.do(partial(statements.discard, event_id=event_id, reason=reason, now=now))
+
+    async def purge(self, *, before: datetime) -> int:
+        """Drop the bodies of what is through and was received before a time."""
+        total, count = 0, statements.PAGE
+        while count == statements.PAGE:
+            count = await self._desk.do(partial(statements.purge, before=before))
+            total += count
+        return total
+
+    async def watermark(self) -> datetime | None:
+        """Up to when the bank's event list has been walked."""
+        return await self._desk.do(statements.watermark, writes=False)
+
+    async def set_watermark(self, time: datetime) -> None:
+        """Remember it; it never goes back."""
+        await self._desk.do(partial(statements.set_watermark, time=time))
+
+    async def __aenter__(self) -> Self:
+        """Open the file; create or upgrade the schema."""
+        self._desk.start()
+        try:
+            await self._desk.do(lambda _: None, writes=False)
+        except BaseException:
+            await self._desk.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the file, after what has been begun."""
+        await self._desk.stop()
+
+
+class SqliteTransaction:
+    """One handler's transaction."""
+
+    def __init__(self, desk: Desk, lease: Lease) -> None:
+        self._desk = desk
+        self._lease = lease
+        self.connection = SqliteConnection(desk)
+
+    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> None:
+        """Record the handling in the same transaction and commit; without statements it shares others' commit."""
+        settle = partial(
+            statements.settle, lease=self._lease, event_id=event_id, handling=handling, closes=closes, now=now
+        )
+        hold = self.connection.hold
+        if hold is None:
+            await self._desk.do(settle)
+            return
+        try:
+            await hold.do(partial(_commit, settle=settle))
+        except sqlite3.Error as error:
+            raise InboxError(f"the inbox failed: {error}") from error
+
+
+class SqliteConnection:
+    """``context.transaction``: the inbox's own connection.
+
+    From the first statement on the connection is this handler's alone, until the handler is through; all else waits,
+    the receiver too. So do what takes long first, and write then. Statements raise what the ``sqlite3`` module raises.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ended = False
+        self.hold: Hold | None = None
+
+    async def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute one statement.
+
+        Args:
+            sql: the statement, with ``?`` or ``:name`` for parameters.
+            parameters: their values.
+
+        Returns:
+            The rows that it gives.
+
+        Raises:
+            InboxError: it would begin or end a transaction, which is not the handler's to do; or the handler is over.
+        """
+        return await self._begun(sql).do(lambda connection: connection.execute(sql, parameters).fetchall())
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
+        """Execute one statement for many rows of parameters; see :meth:`execute`."""
+        many = list(rows)
+        await self._begun(sql).do(lambda connection: connection.executemany(sql, many))
+
+    def end(self) -> None:
+        """For the inbox: give the connection back."""
+        self._ended = True
+        if self.hold is not None:
+            self.hold.end()
+
+    def _begun(self, sql: str) -> Hold:
+        if self._ended:
+            raise InboxError("context.transaction cannot be used once the handler is over")
+        if _CONTROL.match(sql):
+            raise InboxError("context.transaction begins, commits and rolls back by itself: raise to roll back")
+        if self.hold is None:
+            self.hold = self._desk.hold()
+        return self.hold
+
+
+_CONTROL: Final = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def _commit(connection: sqlite3.Connection, settle: partial[None]) -> None:
+    if not connection.in_transaction:
+        raise InboxError("one of the handler's statements rolled its transaction back")
+    settle(connection)
+    connection.execute("COMMIT")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    if path != ":memory:":
+        # Made by us, so that nobody else reads names and account numbers; SQLite gives its other files the same mode.
+        with suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode, FULL is what makes a commit survive a loss of power.
+        connection.execute("PRAGMA synchronous = FULL")
+        # A body that is purged is overwritten, not only forgotten.
+        connection.execute("PRAGMA secure_delete = ON")
+        _upgrade(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Apply the numbered files that this database has not seen yet, in one transaction."""
+    files = sorted(resources.files("leadpay.inbox").joinpath("schema/sqlite").iterdir(), key=lambda file: file.name)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE IF NOT EXISTS leadpay_schema (version INTEGER PRIMARY KEY)")
+    (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM leadpay_schema").fetchone()
+    known = int(files[-1].name[:4])
+    if version > known:
+        raise ConfigurationError(f"the inbox has schema {version}, and this leadpay knows up to {known}: upgrade it")
+    for file in files:
+        number = int(file.name[:4])
+        if number > version:
+            for statement in file.read_text(encoding="utf-8").split(";\n"):
+                connection.execute(statement)
+            connection.execute("INSERT INTO leadpay_schema VALUES (?)", (number,))
+    connection.execute("COMMIT")
