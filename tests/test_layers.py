@@ -78,7 +78,7 @@ def test_imports_follow_the_law(module: str) -> None:
         if under(module, "leadpay.inbox") and module != "leadpay.inbox.backfill":
             assert not under(name, "leadpay.client"), line
         if (homes := HOMES.get(name.partition(".")[0])) is not None:
-            assert module in homes or under(module, *PROGRAMS[:4]), line
+            assert module in homes, line
         if under(name, *PROGRAMS):
             assert under(module, *PROGRAMS), line
         if under(module, "leadpay.sandbox") and under(name, "leadpay") and not under(name, "leadpay.sandbox"):

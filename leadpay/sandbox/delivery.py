@@ -158,8 +158,8 @@ class Deliverer:
     async def _attempt(self, event: Event, number: int, endpoint: Endpoint) -> None:
         at = self._clock.now()
         body, signature = self._signed(event, number, endpoint, at)
-        headers = {HEADER: signature, "Content-Type": "application/json"}
-        attempt = Attempt(event.id, event.type, number, at, await self._post(endpoint.url, body, headers))
+        status = await _post(self._session, endpoint.url, body, signature)
+        attempt = Attempt(event.id, event.type, number, at, status)
         self.attempts.append(attempt)
         if not attempt.accepted and number < MAX_ATTEMPTS:
             again = partial(self.send, event, endpoint, number + 1)
@@ -177,9 +177,26 @@ class Deliverer:
         self._first.setdefault(first, (body, signature))
         return body, signature
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int | None:
-        try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                return response.status
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            return None
+
+async def post_webhook(url: str, body: bytes, signature: str) -> int | None:
+    """Send one webhook, once, with a connection of its own.
+
+    Args:
+        url: where to.
+        body: the JSON as it was signed.
+        signature: the header's value.
+
+    Returns:
+        The status of the answer; None if there was none.
+    """
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
+        return await _post(session, url, body, signature)
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: bytes, signature: str) -> int | None:
+    headers = {HEADER: signature, "Content-Type": "application/json"}
+    try:
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            return response.status
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None

@@ -10,6 +10,18 @@ from pathlib import Path
 import pytest
 
 from leadpay.cli import run
+from leadpay.cli import status_of as exit_status_of
+from leadpay.cli.play import command
+from leadpay.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LeadError,
+    NoAnswerError,
+    NotFoundError,
+    RequestNotSentError,
+)
+from leadpay.models import Agent, Party
+from leadpay.sandbox import ManualClock, Sandbox
 
 HANDLERS = """
 from leadpay import InstantPaymentEvent, WebhookRouter
@@ -158,3 +170,84 @@ def test_another_missing_module_is_not_hidden() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert done.returncode == 1
     assert "orjson" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFoundError(status=404), 1),
+        (AuthenticationError(status=401), 2),
+        (ConfigurationError("x"), 2),
+        (OSError("port"), 2),
+        (RequestNotSentError(), 3),
+        (NoAnswerError(), 3),
+    ],
+)
+def test_an_error_has_its_exit_status(error: LeadError | OSError, status: int) -> None:
+    """Scripts can tell no from a mistake, and both from a network that failed."""
+    assert exit_status_of(error) == status
+
+
+def test_an_interruption_is_no_traceback(handlers: str, tmp_path: Path) -> None:
+    """Ctrl-C during a command ends it as a shell expects."""
+    (tmp_path / "stopping.py").write_text("raise KeyboardInterrupt\n")
+    assert status_of("check", "stopping:router") == 130
+
+
+def test_a_reader_that_has_gone_is_no_traceback(handlers: str) -> None:
+    """As in ``leadpay check handlers:router | head -0``."""
+    command = f"{sys.executable} -m leadpay check {handlers}:router | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)  # noqa: S603, S607 - our own
+    assert done.stderr == ""
+    assert done.stdout in ("141\n", "1\n")
+
+
+@pytest.mark.asyncio
+async def test_what_is_typed_moves_the_sandbox() -> None:
+    """Time, holds and wishes; what makes no sense is answered."""
+    clock = ManualClock(0.0)
+    async with Sandbox(clock=clock, delay=1) as bank, bank.client() as lead:
+        assert await command(bank, "+1h") == "it is 1970-01-01 01:00:00 UTC"
+        assert await command(bank, "next held") == "done"
+        assert await command(bank, "next unsubmitted outgoing") == "done"
+        ids = []
+        for _ in range(2):
+            payment = await lead.instant_payments.send(
+                account_number_id="account_number_1",
+                amount=1,
+                creditor=Party(name="Alex Smith", account_number="1234567890"),
+                creditor_agent=Agent(routing_number="111000111"),
+            )
+            ids.append(payment.id)
+        await command(bank, "+5")
+        await command(bank, f"refuse {ids[0]} other")
+        await command(bank, f"release {ids[1]}")
+        await command(bank, "+1.5m")
+        assert [(await lead.instant_payments.retrieve(one)).status for one in ids] == ["rejected", "posted"]
+        for nonsense in ("dance", "release", "refuse", "next", "next held sideways", "+1y", "next lost"):
+            with pytest.raises(ValueError, match=r"type|outcome"):
+                await command(bank, nonsense)
+    async with Sandbox() as bank:
+        with pytest.raises(ValueError, match="--clock manual"):
+            await command(bank, "+1h")
+
+
+def test_the_sandbox_does_what_is_typed() -> None:
+    """Over a pipe, line by line, also where something makes no sense; the end of the input is not its end."""
+    arguments = ["sandbox", "--port", "0", "--clock", "manual", "--webhook-secret", "whsec_1"]
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "leadpay", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        for _ in range(4):
+            process.stdout.readline()
+        process.stdin.write("\n+3h\ndance\n")
+        process.stdin.close()
+        assert process.stdout.readline().startswith("it is ")
+        assert process.stdout.readline().startswith("? type ")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        process.stdout.close()
