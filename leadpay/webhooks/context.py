@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from datetime import datetime
+from math import inf
 from typing import Any, Protocol
 
 import attrs
@@ -27,9 +28,14 @@ class Defer(Exception):  # noqa: N818 - a wish, not an error
     """Raised by a handler: not now, ask again in so many seconds. It uses up no attempt.
 
     Without an inbox the bank is told that handling failed, and repeats the webhook three hours later.
+
+    Raises:
+        ValueError: the seconds are negative, endless or not a number.
     """
 
     def __init__(self, seconds: float) -> None:
+        if not 0 <= seconds < inf:
+            raise ValueError("Defer() takes a number of seconds")
         super().__init__(f"deferred for {seconds} s")
         self.seconds = seconds
 

@@ -45,7 +45,7 @@ class Dispatcher:
 
     Args:
         router: the handlers.
-        timeout: how long one handler may run, in seconds; None for as long as it likes.
+        timeout: how long one handler may run, in seconds, unless it says so itself; None for as long as it likes.
     """
 
     def __init__(self, router: WebhookRouter, *, timeout: float | None = None) -> None:
@@ -76,10 +76,11 @@ class Dispatcher:
         status: HandlerStatus = "succeeded"
         error: BaseException | None = None
         try:
-            if self.timeout is None:
+            timeout = self.timeout if route.timeout is None else route.timeout
+            if timeout is None:
                 await self._call(route, event, context)
             else:
-                async with asyncio.timeout(self.timeout):
+                async with asyncio.timeout(timeout):
                     await self._call(route, event, context)
         except Defer as wish:
             status, error = "deferred", wish

@@ -2,9 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
@@ -56,6 +57,10 @@ class Route:
     wants_context: bool
     router: Any
     """The router on which it was registered."""
+    retries: tuple[float, ...] | None = None
+    """With an inbox: how long to wait before each further attempt, in seconds; None for the worker's own schedule."""
+    timeout: float | None = None
+    """How long it may run, in seconds; None for the dispatcher's own limit."""
 
     @property
     def is_fallback(self) -> bool:
@@ -111,11 +116,16 @@ def make_route(
         handler=handler,
         name=name,
         patterns=patterns,
-        filters={key: _values(key, value, name) for key, value in filters.items() if key != "where"},
+        filters={key: _values(key, value, name) for key, value in filters.items() if key not in _OPTIONS},
         where=where,
         wants_context=wants_context,
         router=router,
+        retries=_retries(filters.get("retries"), name),
+        timeout=_timeout(filters.get("timeout"), name),
     )
+
+
+_OPTIONS: Final = frozenset({"where", "retries", "timeout"})
 
 
 def make_pattern(event_type: str, *, unlisted: bool = False) -> str:
@@ -174,6 +184,25 @@ def _second_is_context(signature: inspect.Signature, name: str) -> bool:
 def _check_where(where: Any, name: str) -> None:
     if where is not None and (not callable(where) or inspect.iscoroutinefunction(where)):
         raise RouterError(f"{name}: where= must be a plain function of the event")
+
+
+def _retries(value: Any, name: str) -> tuple[float, ...] | None:
+    if value is not None and (
+        isinstance(value, str) or not isinstance(value, Sequence) or not all(_is_seconds(one) for one in value)
+    ):
+        raise RouterError(f"{name}: retries= must be the seconds to wait before each further attempt, as in (1, 5, 60)")
+    return None if value is None else tuple(value)
+
+
+def _timeout(value: Any, name: str) -> float | None:
+    if value is not None and not (_is_seconds(value) and value > 0):
+        raise RouterError(f"{name}: timeout= must be a positive number of seconds")
+    seconds: float | None = value
+    return seconds
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0
 
 
 def _values(key: str, value: Any, name: str) -> Collection[Any]:

@@ -10,7 +10,7 @@
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias, TypeVar, overload
 
@@ -54,10 +54,15 @@ class PaymentDecorator:
         account_id: Words | None = None,
         account_number_id: Words | None = None,
         where: Where | None = None,
+        retries: Sequence[float] | None = None,
+        timeout: float | None = None,
     ) -> Callable[[P], P]: ...
 
     def __call__(self, *handler: Any, **filters: Any) -> Any:
         """Register a handler, or take filters and give a decorator that does.
+
+        ``timeout`` limits how long it runs, in seconds; ``retries`` are the seconds to wait before each further
+        attempt, with an inbox: ``(1, 5, 60)`` makes four attempts, and ``()`` one.
 
         Raises:
             RouterError: the handler or a filter is wrong; the message names it.
@@ -123,7 +128,8 @@ class WebhookRouter:
         Args:
             event_types: names in either spelling, or patterns with ``*``.
             unlisted: whether to accept a name that is not on the list that this version knows.
-            filters: as in the six decorators; with one that looks at a payment, other events don't match.
+            filters: as in the six decorators; with one that looks at a payment, other events don't match. Likewise
+                ``retries`` and ``timeout``.
 
         Raises:
             RouterError: a name, a filter or the handler is wrong.
@@ -132,10 +138,21 @@ class WebhookRouter:
             raise RouterError("on(): name at least one event type")
         return self._decorator(tuple(make_pattern(one, unlisted=unlisted) for one in event_types), filters)
 
-    def unhandled(self, handler: H) -> H:
-        """Register a handler for what no other handler in the whole tree takes: ``@router.unhandled``."""
-        self._register(handler, (), {})
-        return handler
+    @overload
+    def unhandled(self, handler: H, /) -> H: ...
+
+    @overload
+    def unhandled(
+        self, *, retries: Sequence[float] | None = None, timeout: float | None = None
+    ) -> Callable[[H], H]: ...
+
+    def unhandled(self, *handler: Any, retries: Sequence[float] | None = None, timeout: float | None = None) -> Any:
+        """Register a handler for what no other handler in the whole tree takes: ``@router.unhandled``.
+
+        With parentheses it takes ``retries`` and ``timeout``, as the six decorators do.
+        """
+        register = self._decorator((), {"retries": retries, "timeout": timeout})
+        return register(*handler) if handler else register
 
     def lifespan(self, manager: L) -> L:
         """Hold on to something while the router runs: ``@router.lifespan`` above an ``@asynccontextmanager``.

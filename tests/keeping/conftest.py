@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from leadpay.inbox import Inbox, open_inbox
+from tests.keeping.story import Bench
 
 STORES = ("memory", "file")
 """Each has a fixture ``NAME_url``; the whole contract runs on each."""
@@ -39,3 +40,8 @@ def shared_url(inbox_url: str) -> str:
 async def inbox(inbox_url: str) -> AsyncIterator[Inbox]:
     async with open_inbox(inbox_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def bench(inbox: Inbox) -> Bench:
+    return Bench(inbox)
