@@ -6,6 +6,8 @@ import pytest_asyncio
 
 from tests.scene import Scene, played
 
+pytest_plugins = ["leadpay.testing", "pytester"]
+
 
 @pytest_asyncio.fixture
 async def scene() -> AsyncIterator[Scene]:

@@ -1,0 +1,348 @@
+"""The pytest plugin: a bank, a client, a clock and webhooks for the tests of whoever uses leadpay.
+
+It is found by itself once leadpay is installed, and asks nothing of the configuration. Its fixtures are ordinary ones,
+so that they work with pytest-asyncio in either mode, with anyio, and in tests that are not asynchronous::
+
+    @pytest.mark.asyncio
+    async def test_a_payment_is_credited(leadpay_deliver):
+        outcome = await leadpay_deliver("posted", router, direction="incoming", amount=5000)
+        assert outcome.succeeded
+
+The bank runs in a thread with an event loop of its own: it is up before the test's own fixtures and event loop are.
+"""
+
+import asyncio
+import functools
+import inspect
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    # Nothing of it is imported until a fixture is used: the plugin is loaded by every run of pytest.
+    from leadpay.client import LeadClient
+    from leadpay.models import Event
+    from leadpay.sandbox import ManualClock, Sandbox
+    from leadpay.webhooks.dispatcher import Outcome
+    from leadpay.webhooks.receiver import WebhookReceiver
+    from leadpay.webhooks.router import WebhookRouter
+
+T = TypeVar("T")
+
+SECRET: Final = "whsec_leadpay_test"  # noqa: S105 - a secret that everybody knows, for tests
+"""What ``leadpay_sign``, ``leadpay_deliver`` and the bank sign with; give it to your receiver."""
+
+
+class BankThread:
+    """An event loop in a thread, where a bank lives."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="leadpay-sandbox", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something there, and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something there, while this event loop goes on: it may have webhooks to answer."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def close(self) -> None:
+        """Stop."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class TestClock:
+    """The bank's time, which stands still until :meth:`advance` is called. It begins now.
+
+    It can be a receiver's clock (``WebhookReceiver(..., clock=leadpay_clock)``), which then takes signatures for as
+    new as the bank does. Whoever sleeps by it does not wait at all.
+    """
+
+    __test__ = False
+
+    def __init__(self, thread: BankThread, clock: "ManualClock") -> None:
+        self._thread = thread
+        self._clock = clock
+        self.manual = clock
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - however long it would be
+        """Go on at once: a client's pauses take no time in a test."""
+        await asyncio.sleep(0)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass at the bank: everything that falls due happens, and its webhooks are answered.
+
+        Args:
+            seconds: how far to move, 0 or more.
+        """
+        await self._thread.wait(self._clock.advance(seconds))
+
+
+class TestBank:
+    """A pretend bank in a thread of its own; see :class:`leadpay.sandbox.Sandbox` for what it does."""
+
+    __test__ = False
+
+    def __init__(self, thread: BankThread, sandbox: "Sandbox") -> None:
+        self._thread = thread
+        self.sandbox = sandbox
+        """The bank itself, for what is read only."""
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return self.sandbox.url
+
+    @property
+    def webhook_url(self) -> str | None:
+        """Where webhooks go."""
+        return self.sandbox.webhook_url
+
+    @webhook_url.setter
+    def webhook_url(self, url: str | None) -> None:
+        self.sandbox.webhook_url = url
+
+    @property
+    def webhook_secret(self) -> str:
+        """What webhooks are signed with: ``leadpay.testing.SECRET``."""
+        return self.sandbox.webhook_secret
+
+    def client(self, **overrides: Any) -> "LeadClient":
+        """One more client of this bank; close it yourself."""
+        return self.sandbox.client(**overrides)
+
+    def next_payment(self, outcome: str, *, direction: str = "outgoing") -> None:
+        """Choose what becomes of the next payment, such as ``returned:account_closed``."""
+        self._do(self.sandbox.next_payment, outcome, direction=direction)
+
+    def fault(self, text: str) -> None:
+        """Switch a fault on, such as ``answer_lost:send:3``."""
+        self._do(self.sandbox.faults.add, text)
+
+    def release(self, payment_id: str) -> None:
+        """Let a payment that is held go on."""
+        self._do(self.sandbox.release, payment_id)
+
+    def refuse(self, payment_id: str, reason: str = "regulatory_reason") -> None:
+        """Have a payment that is held rejected."""
+        self._do(self.sandbox.refuse, payment_id, reason)
+
+    async def settled(self) -> None:
+        """Wait until everything that is due has happened, and its webhooks have been answered."""
+        await self._thread.wait(self.sandbox.settled())
+
+    def _do(self, function: Callable[..., object], *arguments: Any, **named: Any) -> None:
+        async def work() -> None:
+            function(*arguments, **named)
+
+        self._thread.run(work())
+
+
+class Sign:
+    """Signs bodies as the bank does."""
+
+    def __init__(self, clock: TestClock) -> None:
+        self._clock = clock
+        self.secret = SECRET
+
+    def __call__(self, body: bytes, *, secret: str | None = None, age: float = 0.0) -> dict[str, str]:
+        """Give the headers of a webhook.
+
+        Args:
+            body: its raw bytes.
+            secret: another secret than the usual one.
+            age: how many seconds ago it was signed.
+        """
+        from leadpay.webhooks.signature import HEADER, sign  # noqa: PLC0415 - only when used
+
+        return {HEADER: sign(body, secret or self.secret, int((self._clock.now() - age) * 1000))}
+
+
+class Deliver:
+    """Delivers events to a router, a receiver or a URL, as often and in the order that a test wants."""
+
+    def __init__(self, clock: TestClock, sign: Sign) -> None:
+        self._clock = clock
+        self._sign = sign
+
+    def event(self, name: str, *, direction: str | None = None, **fields: Any) -> dict[str, Any]:
+        """Make an event's JSON, with a payment such as the bank would show.
+
+        Args:
+            name: its type, such as ``posted``.
+            direction: of its payment.
+            fields: fields of the payment with their values; ``creditor__name`` is the creditor's name.
+
+        Raises:
+            ValueError: there is no such type, or it does not occur in that direction.
+        """
+        from leadpay.sandbox import sample  # noqa: PLC0415 - only when used
+
+        made = sample(name, now=self._clock.now(), new_uuid=uuid.uuid4, direction=direction)
+        for path, value in fields.items():
+            *outer, last = path.split("__")
+            inner = made["object"]
+            for step in outer:
+                inner = inner.setdefault(step, {})
+            inner[last] = value
+        return made
+
+    async def __call__(
+        self,
+        events: "str | Mapping[str, Any] | Event | Sequence[str | Mapping[str, Any] | Event]",
+        to: "WebhookRouter | WebhookReceiver | str",
+        *,
+        times: int = 1,
+        reordered: bool = False,
+        client: Any = None,
+        **fields: Any,
+    ) -> Any:
+        """Deliver one event, or several.
+
+        Args:
+            events: a type, an event (JSON or a model), or several of them, in the order in which they happened.
+            to: a router, whose handlers run every time; a receiver, which treats duplicates as in production; or the
+                URL of an application.
+            times: how often each is delivered; 2 for a duplicate.
+            reordered: whether the newest comes first.
+            client: what the handlers of a router get as ``context.client``.
+            fields: for types: see :meth:`event`.
+
+        Returns:
+            For a router an Outcome, otherwise a status; a list of them if several were delivered.
+        """
+        several: Sequence[Any] = [events] if isinstance(events, str) or not isinstance(events, Sequence) else events
+        made = [self._made(event, fields) for event in several]
+        if reordered:
+            made.reverse()
+        results = [await self._deliver(body, to, client) for body in made for _ in range(times)]
+        return results[0] if several is not events and times == 1 else results
+
+    def _made(self, event: Any, fields: Mapping[str, Any]) -> bytes:
+        import orjson  # noqa: PLC0415 - only when used
+
+        from leadpay.converter import unstructure  # noqa: PLC0415 - the same
+
+        if isinstance(event, str):
+            event = self.event(event, **fields)
+        return orjson.dumps(event if isinstance(event, Mapping) else unstructure(event))
+
+    async def _deliver(self, body: bytes, to: Any, client: Any) -> "Outcome | int | None":
+        from leadpay.sandbox import post_webhook  # noqa: PLC0415 - only when used
+        from leadpay.webhooks.receiver import WebhookReceiver  # noqa: PLC0415 - the same
+        from leadpay.webhooks.signature import HEADER  # noqa: PLC0415 - the same
+
+        headers = self._sign(body)
+        if isinstance(to, str):
+            return await post_webhook(to, body, headers[HEADER])
+        if isinstance(to, WebhookReceiver):
+            return await to.receive(body=body, headers=headers)
+        return await self._dispatch(body, to, client)
+
+    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: Any) -> "Outcome":
+        from datetime import UTC, datetime  # noqa: PLC0415 - only when used
+
+        from leadpay.webhooks.context import Context  # noqa: PLC0415 - the same
+        from leadpay.webhooks.dispatcher import Dispatcher  # noqa: PLC0415 - the same
+        from leadpay.webhooks.event import parse  # noqa: PLC0415 - the same
+
+        event = parse(body)
+        received_at = datetime.fromtimestamp(self._clock.now(), UTC)
+        async with Dispatcher(router) as dispatcher:
+            return await dispatcher.dispatch(event, Context(event=event, received_at=received_at, client=client))
+
+
+@pytest.fixture
+def _leadpay_thread() -> Iterator[BankThread]:
+    thread = BankThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def leadpay_clock(_leadpay_thread: BankThread) -> TestClock:
+    """The bank's time: ``await leadpay_clock.advance(3 * 3600)``."""
+    from leadpay.sandbox import ManualClock  # noqa: PLC0415 - only when used
+
+    return TestClock(_leadpay_thread, ManualClock(time.time()))
+
+
+@pytest.fixture
+def leadpay_sandbox(_leadpay_thread: BankThread, leadpay_clock: TestClock) -> Iterator[TestBank]:
+    """A pretend bank on a loopback port; time stands still there until ``leadpay_clock`` moves it."""
+    from leadpay.sandbox import Sandbox  # noqa: PLC0415 - only when used
+
+    async def start() -> Sandbox:
+        return await Sandbox(clock=leadpay_clock.manual, delay=1, seed=7, webhook_secret=SECRET).__aenter__()
+
+    sandbox = _leadpay_thread.run(start())
+    yield TestBank(_leadpay_thread, sandbox)
+    _leadpay_thread.run(sandbox.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def leadpay_client(request: pytest.FixtureRequest, leadpay_sandbox: TestBank, leadpay_clock: TestClock) -> "LeadClient":
+    """A client of that bank, closed when the test's function ends; its pauses take no time."""
+    from leadpay.client.call import Chance  # noqa: PLC0415 - only when used
+
+    client = leadpay_sandbox.client(chance=Chance(clock=leadpay_clock))
+    request.node.stash.setdefault(_CLIENTS, []).append(client)
+    return client
+
+
+@pytest.fixture
+def leadpay_sign(leadpay_clock: TestClock) -> Sign:
+    """Headers with a signature such as the bank makes, for the raw bytes of a body."""
+    return Sign(leadpay_clock)
+
+
+@pytest.fixture
+def leadpay_deliver(leadpay_clock: TestClock, leadpay_sign: Sign) -> Deliver:
+    """Events for a router, a receiver or a URL, as often and in the order that a test wants."""
+    return Deliver(leadpay_clock, leadpay_sign)
+
+
+_CLIENTS: Final = pytest.StashKey[list[Any]]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Close the client in the event loop in which the test used it, whichever plugin runs that loop."""
+    clients = item.stash.get(_CLIENTS, [])
+    function = getattr(item, "obj", None)
+    if clients and inspect.iscoroutinefunction(function):
+        item.obj = _closing(function, clients)  # type: ignore[attr-defined]  # a function's item has it
+        try:
+            return (yield)
+        finally:
+            item.obj = function  # type: ignore[attr-defined]  # the same
+    return (yield)
+
+
+def _closing(function: Callable[..., Awaitable[Any]], clients: Sequence[Any]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(function)
+    async def test(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await function(*arguments, **named)
+        finally:
+            for client in clients:
+                await client.aclose()
+
+    return test
