@@ -190,8 +190,9 @@ def _one(connection: Any, job: _Job) -> _Answer:
     connection.execute("SAVEPOINT job")
     try:
         answer = _Answer(job.future, job.work(connection), None)
-    except Exception as error:  # noqa: BLE001 - it is for whoever asked
-        # Fails if the store gave up the whole transaction, and then the whole group has failed.
+    except Exception as error:
+        if not connection.in_transaction:
+            raise  # The store gave up the whole transaction, so the whole group has failed.
         connection.execute("ROLLBACK TO job")
         answer = _Answer(job.future, None, error)
     connection.execute("RELEASE job")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -29,6 +29,8 @@ class SqliteInbox:
 
     Args:
         path: the file, made if it isn't there, readable by its owner only; or ``":memory:"`` for tests.
+        busy_seconds: how long to wait for another process's transaction.
+        prepare: what to do with each new connection, such as pragmas or functions of your own.
 
     Raises:
         ConfigurationError: on entering: a newer version of leadpay has upgraded the file.
@@ -36,10 +38,16 @@ class SqliteInbox:
             then, and the next operation finds its way again by itself.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        prepare: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> None:
         self.path = str(path)
-        in_memory = self.path == ":memory:"
-        self._desk = Desk(partial(_connect, self.path), failures=sqlite3.Error, reopen=not in_memory)
+        connect = partial(_connect, self.path, busy_seconds, prepare)
+        self._desk = Desk(connect, failures=sqlite3.Error, reopen=self.path != ":memory:")
         self._hint = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -251,12 +259,14 @@ def _commit(connection: sqlite3.Connection, settle: partial[None]) -> None:
     connection.execute("COMMIT")
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(
+    path: str, busy_seconds: float, prepare: Callable[[sqlite3.Connection], object] | None
+) -> sqlite3.Connection:
     if path != ":memory:":
         # Made by us, so that nobody else reads names and account numbers; SQLite gives its other files the same mode.
         with suppress(OSError):
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode, FULL is what makes a commit survive a loss of power.
@@ -264,6 +274,8 @@ def _connect(path: str) -> sqlite3.Connection:
         # A body that is purged is overwritten, not only forgotten.
         connection.execute("PRAGMA secure_delete = ON")
         _upgrade(connection)
+        if prepare is not None:
+            prepare(connection)
     except BaseException:
         connection.close()
         raise
@@ -273,16 +285,21 @@ def _connect(path: str) -> sqlite3.Connection:
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Apply the numbered files that this database has not seen yet, in one transaction."""
     files = sorted(resources.files("leadpay.inbox").joinpath("schema/sqlite").iterdir(), key=lambda file: file.name)
+    known = int(files[-1].name[:4])
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'leadpay_schema'").fetchone():
+        (version,) = connection.execute(_VERSION).fetchone()
+        if version > known:
+            raise ConfigurationError(f"the inbox has schema {version}, and this leadpay knows {known}: upgrade leadpay")
+        if version == known:
+            return  # Without a lock, so that reading goes on while somebody writes.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("CREATE TABLE IF NOT EXISTS leadpay_schema (version INTEGER PRIMARY KEY)")
-    (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM leadpay_schema").fetchone()
-    known = int(files[-1].name[:4])
-    if version > known:
-        raise ConfigurationError(f"the inbox has schema {version}, and this leadpay knows up to {known}: upgrade it")
-    for file in files:
-        number = int(file.name[:4])
-        if number > version:
-            for statement in file.read_text(encoding="utf-8").split(";\n"):
-                connection.execute(statement)
-            connection.execute("INSERT INTO leadpay_schema VALUES (?)", (number,))
+    (version,) = connection.execute(_VERSION).fetchone()
+    for file in files[version:]:
+        for statement in file.read_text(encoding="utf-8").split(";\n"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO leadpay_schema VALUES (?)", (int(file.name[:4]),))
     connection.execute("COMMIT")
+
+
+_VERSION: Final = "SELECT coalesce(max(version), 0) FROM leadpay_schema"
