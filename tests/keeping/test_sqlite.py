@@ -103,7 +103,7 @@ async def test_a_full_disk_fails_and_recovers(path: Path) -> None:
         pages = 10_000
         with pytest.raises(InboxError, match="full"):
             # The connection that is still open knows nothing of the new disk; its failure makes room for one that does.
-            await asyncio.gather(*(add(inbox, f"event_{one}") for one in range(500)))
+            await asyncio.gather(*(add(inbox, f"event_more_{one}") for one in range(500)))
         assert [not await add(inbox, f"event_{one}") for one in range(500)] == accepted
 
 
