@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any, Final
 
 import attrs
@@ -52,7 +53,7 @@ class Turn:
         self._newest = dict(claim.newest)
         self._lost = claim.lost
         self._held_back: set[str] = set()
-        self._due_at: float | None = None
+        self._due_at = inf
 
     async def take(self) -> float | None:
         """Run what is due, and say when there will be more, in seconds since 1970.
@@ -63,7 +64,7 @@ class Turn:
         """
         for delivery in self._claim.deliveries:
             await self._deliver(delivery)
-        return self._due_at
+        return None if self._due_at == inf else self._due_at
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
@@ -102,8 +103,7 @@ class Turn:
 
     def _hold_back(self, handling: Handling) -> None:
         self._held_back.add(handling.handler)
-        if handling.due_at is not None:
-            self._due_at = handling.due_at if self._due_at is None else min(self._due_at, handling.due_at)
+        self._due_at = min(self._due_at, handling.due_at or 0.0)
 
     async def _handle(
         self, delivery: Delivery, event: Event, route: Route, before: Handling, others: Collection[HandlingState]

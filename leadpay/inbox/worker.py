@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError
@@ -108,7 +109,7 @@ class Worker:
             observer=self._observer,
         )
         self._turns: dict[asyncio.Task[None], Lease] = {}
-        self._overtaken: set[asyncio.Task[None]] = set()
+        self._overtaken: WeakSet[asyncio.Task[None]] = WeakSet()
         self._freed = asyncio.Event()
         self._stopping = False
         self._pause: asyncio.Future[None] | None = None
@@ -160,8 +161,9 @@ class Worker:
                 await self._claim_once()
             except Exception as error:  # noqa: BLE001 - whatever a store raises, it may work again
                 logger.error("the inbox cannot be worked on: %s", where_raised(error))  # noqa: TRY400 - may quote a row
-                await self._rest(self._clock.sleep(PATIENCE[min(failures, len(PATIENCE) - 1)]))
                 failures += 1
+                if not self._stopping:
+                    await self._rest(self._clock.sleep(PATIENCE[min(failures, len(PATIENCE)) - 1]))
             else:
                 failures = 0
 
@@ -188,8 +190,6 @@ class Worker:
 
     async def _rest(self, until: Awaitable[Any]) -> None:
         """Wait for something, or for the stop."""
-        if self._stopping:
-            return
         self._pause = asyncio.ensure_future(until)
         await asyncio.wait([self._pause])
         if not self._pause.cancelled():
@@ -197,7 +197,6 @@ class Worker:
 
     def _end(self, turn: asyncio.Task[None]) -> None:
         del self._turns[turn]
-        self._overtaken.discard(turn)
         self._freed.set()
 
     # A turn.
@@ -244,9 +243,8 @@ class Worker:
                 try:
                     await self.inbox.settle(lease, "", None, closes=None, now=self._clock.now())
                 except LeaseLostError:
-                    if turn in self._turns:
-                        self._overtaken.add(turn)
-                        turn.cancel()
+                    self._overtaken.add(turn)
+                    turn.cancel()
                 except Exception as error:  # noqa: BLE001 - the next time may work, and a fence guards the rest
                     logger.error("%s was not prolonged: %s", lease.subject, where_raised(error))  # noqa: TRY400 - the same
 

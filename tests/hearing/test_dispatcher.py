@@ -63,6 +63,27 @@ async def test_one_handler_s_failure_is_not_its_neighbour_s(
 
 
 @pytest.mark.asyncio
+async def test_a_handler_s_own_limit_comes_before_the_dispatcher_s(make_event: MakeEvent) -> None:
+    """Longer or shorter, and without any other."""
+    router = WebhookRouter()
+
+    @router.posted(timeout=0.01)
+    async def short(event: InstantPaymentEvent) -> None:
+        await asyncio.Event().wait()
+
+    for limit in (60, None):
+        (result,) = (await dispatched(router, make_event(), timeout=limit)).results
+        assert (result.status, type(result.error)) == ("failed", TimeoutError)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
+def test_a_deferral_needs_a_time(seconds: float) -> None:
+    """Never is not a time."""
+    with pytest.raises(ValueError, match="number of seconds"):
+        Defer(seconds)
+
+
+@pytest.mark.asyncio
 async def test_a_cancelled_inner_task_is_a_failure(make_event: MakeEvent) -> None:
     """Something that the handler awaited was cancelled: the handler failed, and we go on."""
     router = WebhookRouter()

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from leadpay.inbox import Inbox, open_inbox
+from leadpay.inbox.sqlite import SqliteInbox
+from tests.keeping.gates import Flaky
 from tests.keeping.story import Bench
 
 STORES = ("memory", "file")
@@ -45,3 +48,11 @@ async def inbox(inbox_url: str) -> AsyncIterator[Inbox]:
 @pytest.fixture
 def bench(inbox: Inbox) -> Bench:
     return Bench(inbox)
+
+
+@pytest_asyncio.fixture
+async def shaky() -> AsyncIterator[Bench]:
+    """Give a bench whose inbox fails on demand, and a worker that looks by itself twice a minute only."""
+    async with SqliteInbox(":memory:") as inbox:
+        flaky: Any = Flaky(inbox)
+        yield Bench(flaky, poll=30.0)

@@ -53,6 +53,11 @@ class HandClock:
         self._sleepers.append((self.time + seconds, future))
         await future
 
+    @property
+    def sleepers(self) -> int:
+        """How many wait for it."""
+        return sum(not future.done() for _, future in self._sleepers)
+
     def move(self, seconds: float) -> None:
         """Let time pass, and wake up who waited for it."""
         self.time += seconds

@@ -179,6 +179,16 @@ async def test_a_claim_knows_each_handler_s_newest_version(bench: Bench) -> None
 
 
 @pytest.mark.asyncio
+async def test_a_subject_without_a_waiting_event_is_never_claimed(bench: Bench) -> None:
+    """What was discarded is nobody's work; what comes for the same payment later is."""
+    await bench.receive("event_1", payment=PAYMENT)
+    await bench.inbox.discard("event_1", reason="a test", now=NOW)
+    assert await bench.inbox.claim(5, now=NOW, lease=10) == []
+    await bench.receive("event_2", payment=PAYMENT)
+    assert (await claim_one(bench.inbox)).lost == 0
+
+
+@pytest.mark.asyncio
 async def test_claimants_side_by_side_never_share(bench: Bench) -> None:
     """However many ask at once, each subject goes to one of them."""
     for number in range(20):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -274,19 +275,27 @@ async def test_who_stops_waiting_is_not_in_the_way(path: Path) -> None:
 
 
 def test_an_event_loop_that_is_gone_has_nobody_to_tell(path: Path) -> None:
-    """The thread doesn't mind, and closing from another loop works."""
+    """The thread doesn't mind, and closing from another loop works, even twice."""
     inbox = SqliteInbox(path)
-    asyncio.run(_open_and_leave(inbox))
+    gone = threading.Event()
+    asyncio.run(_open_and_leave(inbox, gone))
+    gone.set()
     asyncio.run(inbox.__aexit__())
-    assert os.path.exists(path)  # noqa: PTH110 - outside of any loop
+    asyncio.run(inbox.__aexit__())
 
 
-async def _open_and_leave(inbox: SqliteInbox) -> None:
+async def _open_and_leave(inbox: SqliteInbox, gone: threading.Event) -> None:
     await inbox.__aenter__()
-    event, body = event_of("event_1")
-    work = asyncio.ensure_future(inbox.add(event, body, received_at=RECEIVED))
+    work = asyncio.ensure_future(inbox._desk.do(lambda _: gone.wait(5)))
     await asyncio.sleep(0)
     work.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_flood_is_committed_in_groups() -> None:
+    """However much waits, each commit has an end."""
+    async with SqliteInbox(":memory:") as inbox:
+        assert all(await asyncio.gather(*(add(inbox, f"event_{number}") for number in range(1_500))))
 
 
 @pytest.mark.parametrize("url", ["", "sqlite://", "sqlite:///", "mysql://root:hunter2@host/x", "inbox.db"])

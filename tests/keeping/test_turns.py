@@ -126,6 +126,30 @@ async def test_after_the_last_attempt_the_error_is_kept_without_its_message(
 
 
 @pytest.mark.asyncio
+async def test_each_handler_keeps_to_its_own_schedule(bench: Bench) -> None:
+    """Two that fail are tried again when each is due, not when the other is."""
+    attempts: list[tuple[str, float]] = []
+    start = bench.clock.now()
+
+    @bench.router.posted(retries=(1, 1))
+    async def often(event: InstantPaymentEvent) -> None:
+        attempts.append(("often", bench.clock.now() - start))
+        raise RuntimeError
+
+    @bench.router.posted(retries=(2,))
+    async def seldom(event: InstantPaymentEvent) -> None:
+        attempts.append(("seldom", bench.clock.now() - start))
+        raise RuntimeError
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    for _ in range(4):
+        await bench.worker(observer=None).run_due()
+        bench.clock.move(1)
+    assert attempts == [("often", 0), ("seldom", 0), ("often", 1), ("often", 2), ("seldom", 2)]
+    assert await bench.state("event_1") == "dead"
+
+
+@pytest.mark.asyncio
 async def test_deferring_uses_up_no_attempt_and_discarding_ends_it(bench: Bench) -> None:
     """A handler says when to ask again, or that there is nothing to do, and why."""
     attempts: list[int] = []

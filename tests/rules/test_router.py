@@ -216,6 +216,43 @@ def test_filters_that_can_never_match_are_refused(filters: dict[str, Any], word:
         WebhookRouter().posted(**filters)(named("refused"))
 
 
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"retries": 5}, "retries"),
+        ({"retries": "15"}, "retries"),
+        ({"retries": (1, -1)}, "retries"),
+        ({"retries": (1, float("inf"))}, "retries"),
+        ({"retries": (True,)}, "retries"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": "1"}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], word: str) -> None:
+    """Wherever a handler is registered, at import time, naming it."""
+    router = WebhookRouter()
+    for register in (router.posted(**options), router.on("ach.*", **options), router.unhandled(**options)):
+        with pytest.raises(RouterError, match=f"refused.*{word}"):
+            register(named("refused"))
+
+
+def test_a_handler_says_how_long_it_may_run_and_when_to_try_again() -> None:
+    """On every decorator; who says nothing leaves it to the dispatcher and the worker."""
+    router = WebhookRouter()
+    router.posted(retries=(1, 2.5), timeout=3)(named("a"))
+    router.on("ach.*", retries=[])(named("b"))
+    router.unhandled(timeout=0.5)(named("c"))
+    router.unhandled(named("d"))
+    assert [(route.retries, route.timeout) for route in router.routes()] == [
+        ((1, 2.5), 3),
+        ((), None),
+        (None, 0.5),
+        (None, None),
+    ]
+    assert [route.filters for route in router.routes()] == [{}] * 4
+
+
 @pytest.mark.parametrize("names", [(), ("",), (5,), ("ach.psted",), ("acch.*",)])
 def test_names_that_are_not_listed_are_refused(names: tuple[Any, ...]) -> None:
     """A type that the bank does not list is most often a slip of the pen."""

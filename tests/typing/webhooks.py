@@ -34,7 +34,7 @@ async def filtered(event: InstantPaymentEvent) -> None:
     """Take what the filters let through."""
 
 
-@router.posted()
+@router.posted(retries=(1, 5, 60), timeout=10)
 @router.rejected()
 async def filtered_with_context(event: InstantPaymentEvent, context: Context) -> int:
     """Give something back, which nobody looks at."""
@@ -47,8 +47,8 @@ async def general(event: Event) -> None:
     """Take any event."""
 
 
-@router.on("instant_payment.posted", direction="incoming", unlisted=False)
-@router.unhandled
+@router.on("instant_payment.posted", direction="incoming", unlisted=False, retries=[0.5], timeout=1.5)
+@router.unhandled(retries=(), timeout=10)
 async def general_with_context(event: Event, context: Context) -> None:
     """Take any event and the context."""
 
