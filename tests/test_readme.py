@@ -2,12 +2,17 @@
 
 import asyncio
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 from aiohttp import web
 
 from leadpay.client import LeadClient
 from leadpay.sandbox import Sandbox
+from leadpay.sandbox.outcomes import PREFIX, STORIES
+from leadpay.testing import Deliver
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -47,8 +52,35 @@ def test_the_receiving_block_mounts() -> None:
     assert [route.resource.canonical for route in app.router.routes() if route.resource] == ["/webhooks/lead"]
 
 
-def test_the_testing_block_passes() -> None:
-    """The third block is a test that passes."""
-    story = run_block(2)["test_a_payment_arrives"]
+@pytest.mark.asyncio
+async def test_the_test_of_a_handler_passes(leadpay_deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third block tests the second, in under fifteen lines."""
+    handlers = ModuleType("handlers")
+    vars(handlers).update(run_block(1))
+    monkeypatch.setitem(sys.modules, "handlers", handlers)
+    test = run_block(2)["test_an_incoming_payment_is_credited_and_a_duplicate_does_no_harm"]
+    assert callable(test)
+    await test(leadpay_deliver)
+    assert len(BLOCKS[2].splitlines()) < 15
+
+
+def test_the_bank_in_code_is_a_bank() -> None:
+    """The fourth block is a test that passes."""
+    story = run_block(3)["test_a_payment_arrives"]
     assert callable(story)
     asyncio.run(story())
+
+
+def test_the_table_of_outcomes_is_the_banks() -> None:
+    """Every story is there with its number and in its own words."""
+    rows = re.findall(r"^\| (\d{7})(\d{3}|RRR)( \*)? \| `(\w+)(:REASON)?` \|", README, re.MULTILINE)
+    assert [(number, digits, bool(mark), name, bool(reason)) for number, digits, mark, name, reason in rows] == [
+        (
+            f"{PREFIX}{story.digit}",
+            "RRR" if story.reasons else f"{story.variant:03}",
+            story.incoming,
+            story.name,
+            story.reasons,
+        )
+        for story in STORIES
+    ]
