@@ -46,7 +46,8 @@ class OpenEnum(StrEnum):
     @property
     def current(self) -> Self:
         """The same meaning in the bank's current spelling: ``duplicate`` gives ``DUPLICATION``."""
-        return type(self)(OLDER_SPELLINGS.get(self._value_, self._value_))
+        newer = OLDER_SPELLINGS.get(self._value_)
+        return self if newer is None else type(self)(newer)
 
 
 class Direction(OpenEnum):

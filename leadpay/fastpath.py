@@ -64,7 +64,7 @@ class Compiler:
             return made
 
     def _make(self, cls: type[Model]) -> Structure:
-        names: dict[str, Any] = {"Unexpected": Unexpected, "new": object.__new__, "real": cls, "twin": _twin(cls)}
+        names: dict[str, Any] = {"Unexpected": Unexpected, "real": cls, "twin": _twin(cls)}
         required = optional = ""
         count = 0
         for name, hint in field_types(cls).items():
@@ -82,7 +82,7 @@ class Compiler:
         source = (
             "def structure(data):\n"
             "    if type(data) is not dict: raise Unexpected\n"
-            "    it = new(twin)\n"
+            "    it = twin()\n"
             f"    seen = {count}\n"
             f"{required}{optional}"
             # Nulls also make the lengths differ; looking then finds nothing, and costs little.
@@ -120,8 +120,9 @@ class Compiler:
 
 def _twin(cls: type[Model]) -> type:
     """Make a class with the same layout that lets its slots be set."""
-    body = {"__slots__": cls.__dict__["__slots__"], "__setattr__": object.__setattr__}
-    return type(cls.__name__, cls.__bases__, body)
+    base = cls.__bases__[0]
+    bases = (base,) if base is Model else (_twin(base),)
+    return type(cls.__name__, bases, {"__slots__": cls.__dict__["__slots__"], "__init__": object.__init__})
 
 
 def _without_none(hint: Any) -> Any:

@@ -83,7 +83,9 @@ def _amount(reason: str) -> InvalidRequestError:
 
 
 # No weak references, here and below: the converter fills an unfrozen twin with the same slots.
-@attrs.frozen(kw_only=True, weakref_slot=False)
+# Not frozen itself, as all that derive from it are: the fast path fills twins of them, which must not inherit a
+# __setattr__, since the interpreter stores into slots several times faster without one.
+@attrs.define(kw_only=True, weakref_slot=False, eq=False)
 class Model:
     """The base of all that the bank says."""
 
