@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol, Self
 
@@ -201,10 +201,12 @@ class WebhookReceiver:
         if event.id in self._once.done:
             return self._count(OK, "duplicate", event)
         context = Context(event=event, received_at=received_at, client=self._client)
-        with self._once.run(event.id) as run:
-            outcome = await self.dispatcher.dispatch(event, context)
-            run.succeeded = outcome.succeeded
-        if outcome.succeeded:
+        run = self._once.begin(event.id)
+        try:
+            run.succeeded = (await self.dispatcher.dispatch(event, context)).succeeded
+        finally:
+            self._once.end(event.id, run)
+        if run.succeeded:
             return self._count(OK, "accepted", event)
         return self._count(HANDLER_FAILED, "failed", event)
 
@@ -271,18 +273,17 @@ class _Once:
         self.running: dict[str, _Run] = {}
         self.done: OrderedDict[str, None] = OrderedDict()
 
-    @contextmanager
-    def run(self, event_id: str) -> Iterator[_Run]:
+    def begin(self, event_id: str) -> _Run:
         run = self.running[event_id] = _Run()
-        try:
-            yield run
-        finally:
-            del self.running[event_id]
-            if run.succeeded:
-                self.done[event_id] = None
-                if len(self.done) > MAX_REMEMBERED:
-                    self.done.popitem(last=False)
-            run.finish()
+        return run
+
+    def end(self, event_id: str, run: _Run) -> None:
+        del self.running[event_id]
+        if run.succeeded:
+            self.done[event_id] = None
+            if len(self.done) > MAX_REMEMBERED:
+                self.done.popitem(last=False)
+        run.finish()
 
 
 def _signature_header(headers: Mapping[str, str]) -> str | None:

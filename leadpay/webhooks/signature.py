@@ -28,7 +28,10 @@ MAX_HEADER_LENGTH: Final = 4096
 MAX_TIMESTAMP_DIGITS: Final = 16
 """Longest time that is looked at, in digits: milliseconds until the year 318857, and a bound on big integers."""
 
+_BYTES: Final = (bytes, bytearray, memoryview)
 _VERSION: Final = "v0"
+_USUAL: Final = f",{_VERSION}="
+_LONGEST: Final = len("t=") + MAX_TIMESTAMP_DIGITS
 
 Secrets: TypeAlias = str | bytes | Sequence[str | bytes]
 """One signing secret, or several while one is being rotated out."""
@@ -65,7 +68,7 @@ class Verifier:
     def verify(self, body: bytes, header: str | None, *, now_ms: int, tolerance_ms: int = TOLERANCE_MS) -> Verified:
         """Accept the body or raise SignatureError; see :func:`verify`."""
         timestamp, signatures = _read(header)
-        if not isinstance(body, bytes | bytearray | memoryview):
+        if not isinstance(body, _BYTES):
             raise SignatureError("body_not_bytes")
         signed = b"%b.%b" % (timestamp, body)
         for index, key in enumerate(self._keys):
@@ -118,7 +121,7 @@ def sign(body: bytes, secret: str | bytes, timestamp_ms: int) -> str:
         InvalidRequestError: the body is not bytes, or the time is not a whole number of milliseconds.
         ConfigurationError: the secret is empty.
     """
-    if not isinstance(body, bytes | bytearray | memoryview):
+    if not isinstance(body, _BYTES):
         raise InvalidRequestError([Problem("body", "must be bytes")], operation="sign")
     if type(timestamp_ms) is not int or not 0 <= timestamp_ms < 10**MAX_TIMESTAMP_DIGITS:
         raise InvalidRequestError([Problem("timestamp_ms", "must be an int, in milliseconds")], operation="sign")
@@ -144,6 +147,10 @@ def _read(header: str | None) -> tuple[bytes, list[bytes]]:
         raise SignatureError("missing_header")
     if not isinstance(header, str) or len(header) > MAX_HEADER_LENGTH or not header.isascii():
         raise SignatureError("malformed_header")
+    # The usual form, at half the cost of the general one: one time, one signature, nothing else.
+    start, _, signature = header.partition(_USUAL)
+    if start[:2] == "t=" and signature and "," not in signature and start[2:].isdigit() and len(start) <= _LONGEST:
+        return start[2:].encode("ascii"), [signature.encode("ascii")]
     timestamps: list[str] = []
     signatures: list[bytes] = []
     for part in header.split(","):
