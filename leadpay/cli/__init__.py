@@ -9,7 +9,7 @@ from typing import Any
 from cyclopts import App
 
 from leadpay import __version__
-from leadpay.cli import deliver, hear, look, play
+from leadpay.cli import deliver, hear, keep, look, play
 from leadpay.cli.screen import say
 from leadpay.errors import (
     AuthenticationError,
@@ -52,6 +52,8 @@ app.command(deliver.trigger, help=deliver.TRIGGER_HELP)
 app.command(deliver.listen)
 app.command(look.payments)
 app.command(look.events)
+app.command(keep.inbox)
+app.command(keep.backfill)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -2,16 +2,24 @@
 
 import importlib
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from leadpay.cli.screen import say, until_stopped
+from leadpay.client import LeadClient
 from leadpay.config import Settings
 from leadpay.errors import ConfigurationError
+from leadpay.inbox import open_inbox
+from leadpay.inbox.backfill import backfilling
+from leadpay.inbox.worker import Worker
 from leadpay.webhooks.aiohttp import PATH, listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
+
+Switch = Parameter(negative="")
 
 
 async def serve(
@@ -21,8 +29,15 @@ async def serve(
     port: Annotated[int, Parameter(env_var="LEAD_PORT")] = 8080,
     path: Annotated[str, Parameter(env_var="LEAD_WEBHOOK_PATH")] = PATH,
     secret: Annotated[str | None, Parameter(env_var="LEAD_WEBHOOK_SECRETS")] = None,
+    inbox: Annotated[str | None, Parameter(env_var="LEAD_INBOX")] = None,
+    receive: Annotated[bool, Switch] = False,
+    work: Annotated[bool, Switch] = False,
+    backfill: Annotated[bool, Switch] = False,
 ) -> None:
     """Receive webhooks and run a router's handlers, until Ctrl-C.
+
+    With an inbox, what is received is stored first and handled then; handlers find a client in their context if
+    LEAD_CLIENT_ID and LEAD_CLIENT_SECRET are set.
 
     Args:
         router: Where the router is, as MODULE:NAME.
@@ -30,12 +45,44 @@ async def serve(
         port: Port to listen on; 0 for any that is free.
         path: Path to receive webhooks at.
         secret: The signing secret; several, separated by commas, while one is being rotated out.
+        inbox: Where to keep events, such as sqlite:///inbox.db or postgresql://...
+        receive: Only receive into the inbox; another process works on it.
+        work: Only work on the inbox; another process receives.
+        backfill: Fetch what was missed from the bank's event list, now and every quarter of an hour.
     """
-    secrets = Settings.from_env({"LEAD_WEBHOOK_SECRETS": secret or ""}).webhook_secrets
-    receiver = WebhookReceiver(find_router(router), secrets=secrets)
-    async with until_stopped() as stopped, listening(receiver, host=host, port=port, path=path) as url:
-        say(f"receiving webhooks at {url}")
+    handlers = find_router(router)
+    if inbox is None and (receive or work or backfill):
+        raise ConfigurationError("--receive, --work and --backfill need an inbox: --inbox or LEAD_INBOX")
+    if receive and work:
+        raise ConfigurationError("--receive and --work: leave both out to do both")
+    async with AsyncExitStack() as stack:
+        stopped = await stack.enter_async_context(until_stopped())
+        kept = None if inbox is None else await stack.enter_async_context(open_inbox(inbox))
+        lead = None if kept is None else await stack.enter_async_context(client_if_any())
+        if kept is not None and backfill:
+            if lead is None:
+                raise ConfigurationError("--backfill needs LEAD_CLIENT_ID and LEAD_CLIENT_SECRET")
+            await stack.enter_async_context(backfilling(lead, kept))
+        if kept is not None and work:
+            await stack.enter_async_context(Worker(kept, handlers, client=lead))
+            say("working on the inbox")
+        else:
+            secrets = Settings.from_env({"LEAD_WEBHOOK_SECRETS": secret or ""}).webhook_secrets
+            receiver = WebhookReceiver(handlers, secrets=secrets, inbox=kept, client=lead, work=not receive)
+            url = await stack.enter_async_context(listening(receiver, host=host, port=port, path=path))
+            say(f"receiving webhooks at {url}")
         await stopped.wait()
+
+
+@asynccontextmanager
+async def client_if_any() -> AsyncIterator[LeadClient | None]:
+    """Make a client from the environment, if it has credentials."""
+    settings = Settings.from_env()
+    if settings.client_id is None or settings.client_secret is None:
+        yield None
+        return
+    async with LeadClient.from_env() as lead:
+        yield lead
 
 
 def check(router: str) -> int:
