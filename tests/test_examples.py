@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
-EXPECTED = {"quickstart": "arrived: True", "aiohttp_app": "credit 5000 cents; a return: True"}
+EXPECTED = {
+    "quickstart": "arrived: True",
+    "aiohttp_app": "credit 5000 cents; a return: True",
+    "durable": "credited: [(5000,)]",
+}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
