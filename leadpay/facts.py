@@ -29,6 +29,8 @@ class CallStarted(NamedTuple):
     path: str
     """Without its query."""
     idempotency_key: str | None
+    base_url: str | None = None
+    """Where the bank is."""
 
 
 class AttemptStarted(NamedTuple):

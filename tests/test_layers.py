@@ -28,6 +28,7 @@ HOMES = {
         "leadpay.sandbox.server",
         "leadpay.sandbox.delivery",
     ),
+    "opentelemetry": ("leadpay.otel",),
     "psycopg": ("leadpay.inbox.postgres",),
     "sqlite3": ("leadpay.inbox.sqlite",),
 }
@@ -79,6 +80,7 @@ def test_imports_follow_the_law(module: str) -> None:
             assert not under(name, "leadpay.client"), line
         if (homes := HOMES.get(name.partition(".")[0])) is not None:
             assert module in homes, line
+        assert not under(name, "leadpay.otel"), line
         if under(name, *PROGRAMS):
             assert under(module, *PROGRAMS), line
         if under(module, "leadpay.sandbox") and under(name, "leadpay") and not under(name, "leadpay.sandbox"):

@@ -187,7 +187,8 @@ class LeadClient:
     def _make_caller(self, send: Send, source: TokenSource | None) -> Caller:
         if self._observer is None:
             return Caller(send, source, self._retry, self._timeouts, self._chance)
-        return ObservedCaller(send, source, self._retry, self._timeouts, self._chance, observer=self._observer)
+        wiring = (send, source, self._retry, self._timeouts, self._chance)
+        return ObservedCaller(*wiring, observer=self._observer, base_url=self._base_url)
 
 
 def _token_request(client_id: str, client_secret: str) -> Request:

@@ -17,13 +17,15 @@ T = TypeVar("T")
 class ObservedCaller(Caller):
     """Makes calls, and tells of them."""
 
-    def __init__(self, *wiring: Any, observer: Observer) -> None:
+    def __init__(self, *wiring: Any, observer: Observer, base_url: str) -> None:
         super().__init__(*wiring)
+        self._base_url = base_url
         self._observer = observer
 
     async def _make(self, attempts: Attempts, read: Callable[[Any], T], settle: Settle[T] | None) -> T:
         request = attempts.request
-        started = CallStarted(request.operation, request.method, request.path.partition("?")[0], request.key)
+        path = request.path.partition("?")[0]
+        started = CallStarted(request.operation, request.method, path, request.key, self._base_url)
         attempts.fact = started
         tell(self._observer, started)
         start = self._now()

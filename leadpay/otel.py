@@ -1,0 +1,335 @@
+"""Traces and counts for OpenTelemetry; needs the extra: ``pip install 'leadpay[otel]'``.
+
+One object observes a client, a receiver and a worker together, and knows which call sent the payment of a webhook::
+
+    telemetry = Telemetry()
+    lead = LeadClient.from_env(observer=telemetry)
+    receiver = WebhookReceiver(router, secrets=..., observer=telemetry)
+
+Only OpenTelemetry's API is used: without an SDK that the program has set up, nothing is recorded. Spans and metrics
+follow its conventions for HTTP and messaging where there are any; what has none is called ``lead.*``::
+
+    lead.send                             CLIENT    one call, with lead.payment.id and lead.outcome_unknown
+      POST /v1/instant_payments           CLIENT    each attempt; the repetitions have http.request.resend_count
+    receive instant_payment.posted        CONSUMER  an authentic webhook, linked to the call that sent its payment
+    process instant_payment.posted        CONSUMER  one attempt of one handler, linked likewise
+
+What a webhook causes joins the trace of that call, too, unless it already belongs to a trace, such as that of a web
+framework. Payment and event IDs are on spans, never on metrics. No name, account number, amount, body, secret or
+idempotency key is anywhere, nor is an error's message.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextvars import Token
+from time import time_ns
+from typing import Final, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+import attrs
+
+from leadpay import __version__
+from leadpay.enums import EventType
+from leadpay.errors import SignatureReason
+from leadpay.facts import (
+    AttemptEnded,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    DeadLettered,
+    Fact,
+    HandlerEnded,
+    HandlerStarted,
+    InboxMeasured,
+    WebhookReceived,
+)
+
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import MeterProvider, get_meter
+    from opentelemetry.trace import (
+        Link,
+        NonRecordingSpan,
+        Span,
+        SpanContext,
+        SpanKind,
+        StatusCode,
+        TracerProvider,
+        get_current_span,
+        get_tracer,
+        set_span_in_context,
+    )
+except ImportError:
+    raise ImportError("leadpay.otel needs an extra: pip install 'leadpay[otel]'", name="opentelemetry") from None
+
+MAX_ORIGINS: Final = 10_000
+"""How many sent payments are remembered with the span of their call, oldest out first: some four megabytes."""
+
+DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""The buckets of durations in seconds, as OpenTelemetry's conventions want them."""
+
+SENDING: Final = frozenset({"send", "return_"})
+"""The calls that make a payment."""
+
+OTHER: Final = "_OTHER"
+"""Stands on metrics for every type of event that isn't listed, since strangers' names have no end."""
+
+Attributes: TypeAlias = dict[str, str | int | bool]
+
+_REASONS: Final = frozenset(get_args(SignatureReason))
+_ID: Final = re.compile(r"(?<=/)(?:instant_payment|account_number|account|event)_\w+(?=/|$)")
+_PORTS: Final = {"http": 80, "https": 443}
+_ERROR: Final = 400
+
+
+@attrs.define(eq=False)
+class _Work:
+    """Something that has started and not ended, kept in its task's context: nobody else holds on to it."""
+
+    started: Fact
+    span: Span
+    outer: "_Work | None"
+    token: Token[Context] | None = None
+
+
+class Telemetry:
+    """An observer that makes spans and metrics of what it is told; see the module's own text.
+
+    While a call or a handler runs, its span is the current one, so that spans of your own are its children.
+    The link from a webhook to the call that sent its payment needs both in one process, and in one Telemetry.
+
+    Args:
+        tracer_provider: where spans go; the program's own if left out.
+        meter_provider: where metrics go; likewise.
+        max_origins: how many sent payments are remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        max_origins: int = MAX_ORIGINS,
+    ) -> None:
+        self._tracer = get_tracer("leadpay", __version__, tracer_provider)
+        self._instruments = _Instruments(meter_provider)
+        self._max_origins = max_origins
+        self._origins: OrderedDict[str, SpanContext] = OrderedDict()
+        self._key = contexts.create_key("leadpay")
+
+    def __call__(self, fact: Fact) -> None:
+        """Be told a fact."""
+        match fact:
+            case CallStarted():
+                self._start(fact, f"lead.{fact.operation}", SpanKind.CLIENT, {"lead.operation": fact.operation})
+            case AttemptStarted():
+                self._start_attempt(fact)
+            case AttemptEnded():
+                self._end_attempt(fact)
+            case CallEnded():
+                self._end_call(fact)
+            case WebhookReceived():
+                self._receive(fact)
+            case HandlerStarted():
+                self._start_handler(fact)
+            case HandlerEnded():
+                self._end_handler(fact)
+            case DeadLettered():
+                self._instruments.dead_letters.add(1, _handling(fact.event_type, fact.handler))
+            case InboxMeasured():
+                self._instruments.measure(fact)
+
+    # Calling.
+
+    def _start_attempt(self, fact: AttemptStarted) -> None:
+        call = fact.call
+        attributes = _request(call)
+        # IDs are on spans only, so the template names the span, and the URL stays off the metrics.
+        name = f"{call.method} {attributes['url.template']}"
+        if call.base_url is not None:
+            attributes["url.full"] = call.base_url + call.path
+        if fact.number > 1:
+            attributes["http.request.resend_count"] = fact.number - 1
+            self._instruments.retries.add(1, {"lead.operation": call.operation})
+        self._start(fact, name, SpanKind.CLIENT, attributes)
+
+    def _end_attempt(self, fact: AttemptEnded) -> None:
+        answer: Attributes = {}
+        error = fact.error
+        if fact.status is not None:
+            answer["http.response.status_code"] = fact.status
+            error = str(fact.status) if fact.status >= _ERROR else None
+        if error is not None:
+            answer["error.type"] = error
+        self._instruments.requests.record(fact.seconds, {**_request(fact.started.call), **answer})
+        if fact.request_id is not None:
+            answer["lead.request.id"] = fact.request_id
+        self._end(fact.started, answer, failed=error is not None)
+
+    def _end_call(self, fact: CallEnded) -> None:
+        operation: Attributes = {"lead.operation": fact.started.operation}
+        if fact.outcome_unknown:
+            self._instruments.outcomes_unknown.add(1, operation)
+        result = _error(fact.error)
+        self._instruments.calls.record(fact.seconds, {**operation, **result})
+        result |= {"lead.attempts": fact.attempts, "lead.outcome_unknown": fact.outcome_unknown}
+        if fact.payment_id is not None:
+            result["lead.payment.id"] = fact.payment_id
+        span = self._end(fact.started, result, failed=fact.error is not None)
+        if span is not None and fact.payment_id is not None and fact.started.operation in SENDING:
+            self._remember(fact.payment_id, span.get_span_context())
+
+    def _remember(self, payment_id: str, origin: SpanContext) -> None:
+        if origin.is_valid:
+            self._origins[payment_id] = origin
+            if len(self._origins) > self._max_origins:
+                self._origins.popitem(last=False)
+
+    # Hearing.
+
+    def _receive(self, fact: WebhookReceived) -> None:
+        self._instruments.count(fact)
+        if fact.event_id is None or fact.event_type is None:
+            # Nobody may fill the traces with webhooks that are not the bank's: those are counted only.
+            return
+        end = time_ns()
+        attributes = _message("receive", fact.event_type, fact.event_id, fact.payment_id)
+        attributes |= {"lead.webhook.result": fact.result, "http.response.status_code": fact.status}
+        parent, links = self._origin(fact.payment_id)
+        span = self._tracer.start_span(
+            f"receive {fact.event_type}",
+            parent,
+            SpanKind.CONSUMER,
+            attributes,
+            links,
+            start_time=end - int(fact.seconds * 1e9),
+        )
+        if fact.status >= _ERROR:
+            span.set_attribute("error.type", str(fact.status))
+            span.set_status(StatusCode.ERROR)
+        span.end(end)
+
+    def _start_handler(self, fact: HandlerStarted) -> None:
+        attributes = _message("process", fact.event_type, fact.event_id, fact.payment_id)
+        attributes |= {"messaging.consumer.group.name": fact.handler, "lead.handler.attempt": fact.attempt}
+        self._start(fact, f"process {fact.event_type}", SpanKind.CONSUMER, attributes, fact.payment_id)
+
+    def _end_handler(self, fact: HandlerEnded) -> None:
+        started = fact.started
+        result: Attributes = {"lead.handler.status": fact.status, **_error(fact.error)}
+        common = {"messaging.system": "lead", "messaging.operation.name": "process"}
+        handling = _handling(started.event_type, started.handler)
+        self._instruments.handlers.record(fact.seconds, {**common, **handling, **result})
+        self._end(started, result, failed=fact.error is not None)
+
+    def _origin(self, payment_id: str | None) -> tuple[Context | None, list[Link]]:
+        """Find what a webhook's span belongs to: the trace that is under way, else that of the payment's call."""
+        origin = self._origins.get(payment_id or "")
+        if origin is None:
+            return None, []
+        ambient = get_current_span().get_span_context().is_valid
+        return None if ambient else set_span_in_context(NonRecordingSpan(origin)), [Link(origin)]
+
+    # Starts and ends.
+
+    def _start(
+        self, fact: Fact, name: str, kind: SpanKind, attributes: Attributes, payment_id: str | None = None
+    ) -> None:
+        parent, links = self._origin(payment_id)
+        span = self._tracer.start_span(name, parent, kind, attributes, links)
+        outer = contexts.get_value(self._key)
+        work = _Work(fact, span, outer if isinstance(outer, _Work) else None)
+        work.token = contexts.attach(contexts.set_value(self._key, work, set_span_in_context(span)))
+
+    def _end(self, started: Fact, attributes: Attributes, *, failed: bool) -> Span | None:
+        """End a span in the task that started it; None if that task is gone, and its context with it."""
+        work = contexts.get_value(self._key)
+        while isinstance(work, _Work) and work.started is not started:
+            work = work.outer
+        if not isinstance(work, _Work) or work.token is None:
+            return None
+        contexts.detach(work.token)
+        work.span.set_attributes(attributes)
+        if failed:
+            work.span.set_status(StatusCode.ERROR)
+        work.span.end()
+        return work.span
+
+
+class _Instruments:
+    """What is counted and measured."""
+
+    def __init__(self, provider: MeterProvider | None) -> None:
+        meter = get_meter("leadpay", __version__, provider)
+        self.requests = meter.create_histogram(
+            "http.client.request.duration", "s", "Each attempt", explicit_bucket_boundaries_advisory=DURATIONS
+        )
+        self.calls = meter.create_histogram(
+            "lead.call.duration", "s", "Calls, pauses included", explicit_bucket_boundaries_advisory=DURATIONS
+        )
+        self.handlers = meter.create_histogram(
+            "messaging.process.duration", "s", "Each handler", explicit_bucket_boundaries_advisory=DURATIONS
+        )
+        self.retries = meter.create_counter("lead.call.retries", "{attempt}", "Attempts after the first")
+        self.outcomes_unknown = meter.create_counter(
+            "lead.call.outcomes_unknown", "{call}", "Writes of which nobody knows whether they happened"
+        )
+        self.webhooks = meter.create_counter("lead.webhooks", "{webhook}", "Webhooks by result")
+        self.signatures = meter.create_counter(
+            "lead.webhook.signature_failures", "{webhook}", "Webhooks refused for their signature, by reason"
+        )
+        self.duplicates = meter.create_counter("lead.webhook.duplicates", "{webhook}", "Events that came again")
+        self.dead_letters = meter.create_counter(
+            "lead.inbox.dead_letters", "{event}", "Handlers that gave up on an event"
+        )
+        self.waiting = meter.create_gauge("lead.inbox.waiting", "{event}", "Events that wait")
+        self.dead = meter.create_gauge("lead.inbox.dead", "{event}", "Events that somebody has to look at")
+        self.oldest = meter.create_gauge(
+            "lead.inbox.oldest_waiting.age", "s", "How long ago the longest-waiting event was received; 0 if none waits"
+        )
+
+    def count(self, fact: WebhookReceived) -> None:
+        self.webhooks.add(1, {"lead.webhook.result": fact.result})
+        if fact.result in _REASONS:
+            self.signatures.add(1, {"lead.signature.reason": fact.result})
+        if fact.result == "duplicate":
+            self.duplicates.add(1)
+
+    def measure(self, fact: InboxMeasured) -> None:
+        self.waiting.set(fact.waiting)
+        self.dead.set(fact.dead)
+        self.oldest.set(fact.oldest_waiting_seconds or 0.0)
+
+
+def _request(call: CallStarted) -> Attributes:
+    """Describe a request as metrics may know it: whose path has no IDs."""
+    attributes: Attributes = {"http.request.method": call.method, "url.template": _ID.sub("{id}", call.path)}
+    if call.base_url is not None:
+        url = urlsplit(call.base_url)
+        attributes |= {"server.address": url.hostname or "", "server.port": url.port or _PORTS[url.scheme]}
+    return attributes
+
+
+def _message(operation: str, event_type: str, event_id: str, payment_id: str | None) -> Attributes:
+    attributes: Attributes = {
+        "messaging.system": "lead",
+        "messaging.operation.type": operation,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": event_type,
+        "messaging.message.id": event_id,
+    }
+    if payment_id is not None:
+        attributes["lead.payment.id"] = payment_id
+    return attributes
+
+
+def _handling(event_type: str, handler: str) -> Mapping[str, str]:
+    """Describe a handling as metrics may know it."""
+    known = event_type if EventType(event_type).is_known else OTHER
+    return {"messaging.destination.name": known, "messaging.consumer.group.name": handler}
+
+
+def _error(name: str | None) -> Attributes:
+    return {} if name is None else {"error.type": name}
