@@ -264,7 +264,11 @@ def open_inbox(url: str) -> Inbox:
     raise ConfigurationError("an inbox's URL must begin with sqlite:/// or postgresql://")
 
 
-_HOMES: Final = {"SqliteInbox": "leadpay.inbox.sqlite", "Worker": "leadpay.inbox.worker"}
+_HOMES: Final = {
+    "PostgresInbox": "leadpay.inbox.postgres",
+    "SqliteInbox": "leadpay.inbox.sqlite",
+    "Worker": "leadpay.inbox.worker",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,8 +28,11 @@ CREATE TABLE leadpay_events (
 -- A subject's events, in the order of handling.
 CREATE INDEX leadpay_events_subject ON leadpay_events (subject, created_at);
 
--- Counting, and finding the longest-waiting, without reading bodies.
-CREATE INDEX leadpay_events_state ON leadpay_events (state, type, received_at);
+-- Counting without reading bodies.
+CREATE INDEX leadpay_events_counted ON leadpay_events (state, type);
+
+-- Walking through all of one state, and finding the longest-waiting, in the order of arrival.
+CREATE INDEX leadpay_events_state ON leadpay_events (state);
 
 -- What purging may empty.
 CREATE INDEX leadpay_events_kept ON leadpay_events (received_at)
