@@ -20,7 +20,7 @@ from leadpay.inbox.backfill import backfill as walk
 from leadpay.inbox.sqlite import SqliteInbox
 
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
-"""``sqlite:///path`` or ``postgresql://...``; LEAD_INBOX if it is left out."""
+"""``sqlite:///path``; LEAD_INBOX if it is left out."""
 
 inbox = App(name="inbox", help="Look at what an inbox holds, and set right what went wrong.")
 

@@ -234,7 +234,6 @@ class Inbox(Protocol):
 
 
 _SQLITE: Final = "sqlite:///"
-_POSTGRES: Final = ("postgresql://", "postgres://")
 
 
 def open_inbox(url: str) -> Inbox:
@@ -242,30 +241,20 @@ def open_inbox(url: str) -> Inbox:
 
     Args:
         url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite:///:memory:`` (lost with the process,
-            for tests), or ``postgresql://user@host/database``.
+            for tests).
 
     Raises:
-        ConfigurationError: it is none of these, or the library that it needs is not installed.
+        ConfigurationError: it is none of these.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         from leadpay.inbox.sqlite import SqliteInbox  # noqa: PLC0415 - only who uses it loads it
 
         return SqliteInbox(unquote(url.removeprefix(_SQLITE)))
-    if url.startswith(_POSTGRES):
-        try:
-            module = import_module("leadpay.inbox.postgres")
-        except ModuleNotFoundError as error:
-            if error.name is not None and error.name.partition(".")[0] == "leadpay":
-                raise
-            raise ConfigurationError("an inbox on PostgreSQL needs psycopg: pip install 'leadpay[postgres]'") from None
-        inbox: Inbox = module.PostgresInbox(url)
-        return inbox
     # Not quoted: what was meant to be a URL may hold a password.
-    raise ConfigurationError("an inbox's URL must begin with sqlite:/// or postgresql://")
+    raise ConfigurationError("an inbox's URL must begin with sqlite:///")
 
 
 _HOMES: Final = {
-    "PostgresInbox": "leadpay.inbox.postgres",
     "SqliteInbox": "leadpay.inbox.sqlite",
     "Worker": "leadpay.inbox.worker",
 }
