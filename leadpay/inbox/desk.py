@@ -6,7 +6,7 @@ It knows no SQL but that of transactions, and no library: how to connect and wha
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from leadpay.errors import InboxError
@@ -120,13 +120,9 @@ class Desk:
         self._close()
 
     def _waiting(self) -> Sequence["_Job | Hold | None"]:
-        items = [self._queue.get()]
-        while len(items) < MAX_GROUP:
-            try:
-                items.append(self._queue.get_nowait())
-            except Empty:
-                break
-        return items
+        first = self._queue.get()
+        # Nobody else takes from the queue, so that what it holds now is there to be had.
+        return [first, *(self._queue.get() for _ in range(min(self._queue.qsize(), MAX_GROUP - 1)))]
 
     def _finish(self, group: Sequence[_Job]) -> None:
         if not group:
