@@ -73,7 +73,7 @@ class Turn:
             await self._give_up(delivery, Handling(handler=UNREADABLE, state="dead", attempts=1, error=str(error)), [])
             return
         routes = self._routes(event)
-        states = {name: _progress(delivery, name).state for name in routes}
+        states: dict[str, HandlingState] = {name: _progress(delivery, name).state for name in routes}
         if "waiting" not in states.values():
             await self._settle(delivery, None, list(states.values()))
         for name, route in routes.items():
@@ -173,7 +173,7 @@ class Turn:
         return attrs.evolve(attempt, state="waiting", due_at=now + wait, error=where_raised(error))
 
     async def _give_up(self, delivery: Delivery, dead: Handling, others: Collection[HandlingState]) -> Handling:
-        await self._settle(delivery, dead, [*others, "dead"])
+        await self._settle(delivery, dead, [*others, dead.state])
         logger.error(
             "%s gave up on %s (%s) after %d attempts: see 'leadpay inbox show %s'",
             dead.handler,

@@ -63,7 +63,7 @@ class Context:
     """The LeadClient that the receiver was given, or None."""
     state: Any = attrs.field(default=None, repr=False)
     """What the lifespan of the handler's router gave, or None."""
-    _transaction: Any = attrs.field(default=None, repr=False)
+    _transaction: Any = attrs.field(default=None, repr=False, alias="transaction")
 
     @property
     def transaction(self) -> Any:
