@@ -80,8 +80,10 @@ def base_url(environment: str | None, url: str | None) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
         (host or "").encode("idna")  # else it fails at each call, where nobody can tell what was sent
-    except ValueError as error:
-        raise ConfigurationError("base_url: cannot be read as a URL") from error
+    except ValueError:
+        raise ConfigurationError(
+            "base_url: cannot be read as a URL"
+        ) from None  # its cause quotes what may be a password
     # urlsplit forgives spaces and an empty query; what is built on top of such an address would be another one.
     strange = not url.isprintable() or any(letter in url for letter in " ?#")
     if parts.scheme not in {"http", "https"} or not host or strange or parts.username is not None:

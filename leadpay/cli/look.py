@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -17,6 +17,14 @@ from leadpay.models import Event, InstantPayment
 T = TypeVar("T", InstantPayment, Event)
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+SHOWN: Final = frozenset(
+    [
+        *("amount", "at", "body", "by", "code", "deadline", "direction", "event", "id", "ids"),
+        *("reason", "state", "status", "subject", "type", "uetr"),
+    ]
+)
+"""The last words of the fields that are shown to people; any other, also one that the bank adds, may be personal."""
 
 payments = App(name="payments", help="List the bank's instant payments, or show one.")
 events = App(name="events", help="List the bank's events of the last 90 days, or show one.")
@@ -190,11 +198,12 @@ def _show(model: InstantPayment | Event, as_json: bool) -> None:
 
 
 def flat(data: Any, path: str = "") -> list[tuple[str, str]]:
-    """Write nested JSON as lines of path and value; names and account numbers are masked."""
+    """Write nested JSON as lines of path and value; what may be a name, an account number or free text is masked."""
     if isinstance(data, dict):
         return [line for name, value in data.items() for line in flat(value, f"{path}.{name}".lstrip("."))]
     if isinstance(data, list):
         return [line for index, value in enumerate(data) for line in flat(value, f"{path}[{index}]")]
-    hidden = path.endswith((".name", ".account_number", "description"))
+    leaf = path.rpartition(".")[2].partition("[")[0]
     text = "" if data is None else str(data)
-    return [(path, masked(text) if hidden and text else text)]
+    shown = leaf == "routing_number" or leaf.rpartition("_")[2] in SHOWN
+    return [(path, text if shown or not text else masked(text))]
