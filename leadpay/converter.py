@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 from leadpay.enums import EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.fastpath import COMPILER, field_types, unknown_fields, wire_name
+from leadpay.fastpath import fast, field_types, unknown_fields, wire_name
 from leadpay.models import Event, InstantPaymentEvent, Model
 
 if TYPE_CHECKING:
@@ -46,10 +46,9 @@ def structure(data: Any, cls: type[M]) -> M:
         MalformedResponseError: a field is missing or has the wrong type; ``problems`` has every path.
     """
     try:
-        made: M = COMPILER.function(cls)(data)
+        return fast(cls)(data)
     except Exception:  # noqa: BLE001 - whatever surprised the fast path, the plain one decides and explains
         return _structure_plainly(data, cls)
-    return made
 
 
 def structure_event(data: Any) -> Event:

@@ -30,12 +30,15 @@ class OpenEnum(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str):
-            return None
+        return cls.unknown(str(value)) if isinstance(value, str) else None
+
+    @classmethod
+    def unknown(cls, value: str) -> Self:
+        """Make a value that is not on the list: what calling the class does, after looking for it everywhere."""
         # Not added to the members: a hostile sender could otherwise fill the memory with made-up values.
         unknown = str.__new__(cls, value)
         unknown._name_ = _UNKNOWN
-        unknown._value_ = str(value)
+        unknown._value_ = value
         return unknown
 
     @property

@@ -80,8 +80,9 @@ class Route:
         if self.filters:
             if not isinstance(event, InstantPaymentEvent):
                 return False
+            payment = event.object
             for attribute, values in self.filters.items():
-                if getattr(event.payment, attribute) not in values:
+                if getattr(payment, attribute) not in values:
                     return False
         return self.where is None or bool(self.where(event))
 

@@ -5,9 +5,11 @@ The rule, from the bank's page on webhooks: the header ``Lead-Signature`` is
 over ``t + "." + raw body``.
 """
 
-import hmac
+import re
 from binascii import b2a_base64
 from collections.abc import Sequence
+from hashlib import sha256
+from hmac import compare_digest
 from typing import Final, NamedTuple, TypeAlias
 
 from leadpay.errors import ConfigurationError, InvalidRequestError, Problem, SignatureError
@@ -30,8 +32,12 @@ MAX_TIMESTAMP_DIGITS: Final = 16
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 _VERSION: Final = "v0"
-_USUAL: Final = f",{_VERSION}="
-_LONGEST: Final = len("t=") + MAX_TIMESTAMP_DIGITS
+
+# The header as the bank writes it: one look, where taking any header apart takes three times as long.
+_USUAL: Final = re.compile(rb"t=([0-9]{1,%d}),v0=([^, ]+)" % MAX_TIMESTAMP_DIGITS)
+
+_BLOCK: Final = 64
+"""Size of a block of SHA-256, in bytes."""
 
 Secrets: TypeAlias = str | bytes | Sequence[str | bytes]
 """One signing secret, or several while one is being rotated out."""
@@ -49,7 +55,7 @@ class Verified(NamedTuple):
 class Verifier:
     """Secrets made ready once, for many webhooks.
 
-    Preparing the HMAC keys once halves the cost of a signature, compared with ``hmac.digest`` for each webhook.
+    A webhook of 1.4 KB is verified in the time that ``hmac.digest`` alone takes, since the keys are prepared.
     """
 
     __slots__ = ("_keys",)
@@ -60,7 +66,7 @@ class Verifier:
             # An empty key would accept what anybody can compute.
             raise ConfigurationError("secrets: at least one signing secret is needed, and none may be empty")
         try:
-            self._keys = tuple(_key(secret) for secret in listed)
+            self._keys = tuple(_Key(secret) for secret in listed)
         except UnicodeEncodeError:
             # Without its cause, which would quote the secret.
             raise ConfigurationError("secrets: a signing secret must be text that UTF-8 can write") from None
@@ -70,13 +76,15 @@ class Verifier:
         timestamp, signatures = _read(header)
         if not isinstance(body, _BYTES):
             raise SignatureError("body_not_bytes")
-        signed = b"%b.%b" % (timestamp, body)
         for index, key in enumerate(self._keys):
-            expected = _signature(key, signed)
+            expected = key.signature(timestamp, body)
             for signature in signatures:
                 # The encoded forms are compared, since several base64 texts decode to the same bytes.
-                if hmac.compare_digest(signature, expected):
-                    return Verified(_timely(int(timestamp), now_ms, tolerance_ms), index)
+                if compare_digest(signature, expected):
+                    timestamp_ms = int(timestamp)
+                    if -tolerance_ms <= timestamp_ms - now_ms <= tolerance_ms:
+                        return Verified(timestamp_ms, index)
+                    raise SignatureError("too_old" if timestamp_ms < now_ms else "too_new")
         raise SignatureError("mismatch")
 
 
@@ -127,30 +135,44 @@ def sign(body: bytes, secret: str | bytes, timestamp_ms: int) -> str:
         raise InvalidRequestError([Problem("timestamp_ms", "must be an int, in milliseconds")], operation="sign")
     if not secret:
         raise ConfigurationError("secret: a signing secret is needed, and it may not be empty")
-    signature = _signature(_key(secret), b"%d.%b" % (timestamp_ms, body)).decode("ascii")
+    signature = _Key(secret).signature(b"%d" % timestamp_ms, body).decode("ascii")
     return f"t={timestamp_ms},{_VERSION}={signature}"
 
 
-def _key(secret: str | bytes) -> hmac.HMAC:
-    return hmac.new(secret.encode() if isinstance(secret, str) else secret, digestmod="sha256")
+class _Key:
+    """An HMAC-SHA256 key (RFC 2104): two hashes that have seen the key, to be copied for each message.
+
+    The standard library's ``hmac.HMAC.copy()`` is Python code and takes 0.7 us more, of 5 for a webhook of 1.4 KB.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: str | bytes) -> None:
+        key = secret.encode() if isinstance(secret, str) else secret
+        if len(key) > _BLOCK:
+            key = sha256(key).digest()
+        key = key.ljust(_BLOCK, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in key))
+
+    def signature(self, timestamp: bytes, body: bytes) -> bytes:
+        """Sign ``timestamp + "." + body``, in base64."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(timestamp + b".")
+        inner.update(body)
+        outer.update(inner.digest())
+        return b2a_base64(outer.digest(), newline=False)
 
 
-def _signature(key: hmac.HMAC, signed: bytes) -> bytes:
-    mac = key.copy()
-    mac.update(signed)
-    return b2a_base64(mac.digest(), newline=False)
-
-
-def _read(header: str | None) -> tuple[bytes, list[bytes]]:
+def _read(header: str | None) -> tuple[bytes, Sequence[bytes]]:
     """Split a header into the time as it was signed and the signatures of the version that we know."""
     if header is None:
         raise SignatureError("missing_header")
     if not isinstance(header, str) or len(header) > MAX_HEADER_LENGTH or not header.isascii():
         raise SignatureError("malformed_header")
-    # The usual form, at half the cost of the general one: one time, one signature, nothing else.
-    start, _, signature = header.partition(_USUAL)
-    if start[:2] == "t=" and signature and "," not in signature and start[2:].isdigit() and len(start) <= _LONGEST:
-        return start[2:].encode("ascii"), [signature.encode("ascii")]
+    if (usual := _USUAL.fullmatch(header.encode())) is not None:
+        timestamp, signature = usual.groups()
+        return timestamp, (signature,)
     timestamps: list[str] = []
     signatures: list[bytes] = []
     for part in header.split(","):
@@ -167,11 +189,3 @@ def _read(header: str | None) -> tuple[bytes, list[bytes]]:
     if not signatures:
         raise SignatureError("no_known_version")
     return timestamps[0].encode("ascii"), signatures
-
-
-def _timely(timestamp_ms: int, now_ms: int, tolerance_ms: int) -> int:
-    if timestamp_ms < now_ms - tolerance_ms:
-        raise SignatureError("too_old")
-    if timestamp_ms > now_ms + tolerance_ms:
-        raise SignatureError("too_new")
-    return timestamp_ms

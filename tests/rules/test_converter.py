@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leadpay.converter import _structure_plainly, structure, structure_event, unstructure
 from leadpay.enums import EventType, Status
 from leadpay.errors import MalformedResponseError
-from leadpay.fastpath import COMPILER
+from leadpay.fastpath import fast
 from leadpay.models import AccessToken, Availability, Event, InstantPayment, InstantPaymentEvent, Model, Party
 
 PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "payments.json").read_text())
@@ -61,7 +61,7 @@ def problems(read: Callable[[], Any]) -> list[tuple[str, str]]:
 def test_sample_payloads_come_back_out(name: str) -> None:
     """Every sample, older spellings and unknown words included, is read and written as it came."""
     data = PAYMENTS[name]
-    payment = COMPILER.function(InstantPayment)(data)
+    payment = fast(InstantPayment)(data)
     assert as_meant(unstructure(payment)) == as_meant(data)
     plain = _structure_plainly(data, InstantPayment)
     assert payment == structure(data, InstantPayment) == plain
@@ -117,7 +117,7 @@ def test_a_wrong_type_is_refused_with_its_path(path: str, value: Any, reason: st
     """Nothing is coerced: the error names the path and what was wanted, in both ways of reading."""
     data = changed(path, value)
     with pytest.raises(Exception):  # noqa: B017 - the fast path gives way with whatever it stumbled over
-        COMPILER.function(InstantPayment)(data)
+        fast(InstantPayment)(data)
     assert problems(lambda: structure(data, InstantPayment)) == [(f"$.{path}", reason)]
 
 
@@ -279,10 +279,10 @@ payments = record(
 @given(data=payments)
 def test_generated_payments_round_trip_on_both_paths(data: dict[str, Any]) -> None:
     """Whatever is valid is read alike by both paths, and comes back out as it was meant."""
-    fast = COMPILER.function(InstantPayment)(data)
-    assert fast == _structure_plainly(data, InstantPayment)
-    assert as_meant(unstructure(fast)) == as_meant(data)
-    assert structure(unstructure(fast), InstantPayment) == fast
+    payment = fast(InstantPayment)(data)
+    assert payment == _structure_plainly(data, InstantPayment)
+    assert as_meant(unstructure(payment)) == as_meant(data)
+    assert structure(unstructure(payment), InstantPayment) == payment
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -321,8 +321,8 @@ def test_both_paths_refuse_the_same_for_the_same_reasons(data: Any, name: str, v
     plain = outcome(_structure_plainly)
     assert outcome(structure) == plain
     try:
-        fast = COMPILER.function(InstantPayment)(mutated)
+        quick = fast(InstantPayment)(mutated)
     except Exception:  # noqa: BLE001 - how it gives way is its own affair
         assert isinstance(plain, tuple), "the fast path refused what the plain one takes"
     else:
-        assert fast == plain
+        assert quick == plain
