@@ -117,7 +117,7 @@ def _field(name: str, hint: Any, names: dict[str, Any]) -> list[str]:
     return [f"it.{name} = of_{name}(value)"]
 
 
-def _unfrozen(cls: type[M]) -> type[M]:
+def _unfrozen(cls: type[Model]) -> Any:
     """Make a subclass that lets its fields be set.
 
     Python sets a slot in one instruction only where ``__setattr__`` and ``__delattr__`` both are object's own. And it

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
+import attrs
 import orjson
 from cyclopts import Parameter
 
@@ -154,6 +155,7 @@ class Follower:
 
     async def _deliver(self, event: Event) -> None:
         body = orjson.dumps(unstructure(event))
+        status: int | None = None
         for _ in range(ATTEMPTS):
             status = await post_webhook(self._to, body, sign(body, self._secret, int(time.time() * 1000)))
             if _exit_status(status) == 0:
@@ -205,10 +207,10 @@ def _check(data: dict[str, Any]) -> None:
 
 def _unknown(model: Model, path: str = "") -> list[str]:
     found = [path + name for name in model.unknown_fields]
-    for name in model.__attrs_attrs__:
-        inner = getattr(model, name.name)
+    for field in attrs.fields(type(model)):
+        inner = getattr(model, field.name)
         if isinstance(inner, Model):
-            found += _unknown(inner, f"{path}{name.name.rstrip('_')}.")
+            found += _unknown(inner, f"{path}{field.name.rstrip('_')}.")
     return found
 
 

@@ -78,7 +78,7 @@ class Turn:
             await self._settle(delivery, None, list(states.values()))
         for name, route in routes.items():
             if states[name] == "waiting" and self._is_due(delivery, name):
-                others = [state for other, state in states.items() if other != name]
+                others: list[HandlingState] = [state for other, state in states.items() if other != name]
                 ended = await self._handle(delivery, event, route, _progress(delivery, name), others)
                 states[name] = ended.state
                 if ended.state == "waiting":
