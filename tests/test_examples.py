@@ -10,6 +10,7 @@ EXPECTED = {
     "quickstart": "arrived: True",
     "aiohttp_app": "credit 5000 cents; a return: True",
     "durable": "credited: [(5000,)]",
+    "traces": "    book",
 }
 
 
