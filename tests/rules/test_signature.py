@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leadpay.errors import ConfigurationError, InvalidRequestError, SignatureError
@@ -48,6 +48,8 @@ def test_the_header_has_the_bank_s_name() -> None:
     assert HEADER == "Lead-Signature"
 
 
+@example(body=b"", secret=b"k" * 64, time=0)
+@example(body=b"", secret=b"k" * 65, time=0)
 @given(body=st.binary(max_size=300), secret=st.binary(min_size=1, max_size=130), time=st.integers(0, 10**16 - 1))
 def test_prepared_keys_give_what_the_standard_library_gives(body: bytes, secret: bytes, time: int) -> None:
     """Short secrets, long ones that are hashed first, and those of exactly a block: HMAC-SHA256 every time."""
