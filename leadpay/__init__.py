@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from leadpay.webhooks.context import Context as Context
     from leadpay.webhooks.context import Defer as Defer
     from leadpay.webhooks.context import Discard as Discard
+    from leadpay.webhooks.plugins import Plugin as Plugin
+    from leadpay.webhooks.plugins import load_plugins as load_plugins
     from leadpay.webhooks.receiver import WebhookReceiver as WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter as WebhookRouter
 
@@ -117,6 +119,7 @@ _HOMES: Final[dict[str, str]] = {
     "Party": "leadpay.models",
     "PaymentIdentifiers": "leadpay.models",
     "PermissionDeniedError": "leadpay.errors",
+    "Plugin": "leadpay.webhooks.plugins",
     "Problem": "leadpay.errors",
     "RateLimitError": "leadpay.errors",
     "RejectedBy": "leadpay.enums",
@@ -145,6 +148,7 @@ _HOMES: Final[dict[str, str]] = {
     "WebhookReceiver": "leadpay.webhooks.receiver",
     "WebhookRouter": "leadpay.webhooks.router",
     "cents": "leadpay.models",
+    "load_plugins": "leadpay.webhooks.plugins",
     "make_converter": "leadpay.converter",
     "open_inbox": "leadpay.inbox",
     "structure": "leadpay.converter",
@@ -189,6 +193,7 @@ __all__ = [
     "Party",
     "PaymentIdentifiers",
     "PermissionDeniedError",
+    "Plugin",
     "Problem",
     "RateLimitError",
     "RejectedBy",
@@ -217,6 +222,7 @@ __all__ = [
     "WebhookReceiver",
     "WebhookRouter",
     "cents",
+    "load_plugins",
     "make_converter",
     "open_inbox",
     "structure",

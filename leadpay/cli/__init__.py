@@ -9,7 +9,7 @@ from typing import Any
 from cyclopts import App
 
 from leadpay import __version__
-from leadpay.cli import deliver, hear, keep, look, play
+from leadpay.cli import deliver, hear, keep, look, play, plugins
 from leadpay.cli.screen import say
 from leadpay.errors import (
     AuthenticationError,
@@ -48,6 +48,7 @@ app.command(play.demo)
 app.command(play.sandbox, help=play.SANDBOX_HELP)
 app.command(hear.serve)
 app.command(hear.check)
+app.command(plugins.plugins)
 app.command(deliver.trigger, help=deliver.TRIGGER_HELP)
 app.command(deliver.listen)
 app.command(look.payments)

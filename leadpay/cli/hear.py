@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from leadpay.cli.screen import say, until_stopped
+from leadpay.cli.look import AsJson
+from leadpay.cli.screen import say, say_json, until_stopped
 from leadpay.client import LeadClient
 from leadpay.config import Settings
 from leadpay.errors import ConfigurationError
@@ -17,6 +18,7 @@ from leadpay.inbox.backfill import backfilling
 from leadpay.inbox.worker import Worker
 from leadpay.webhooks.aiohttp import PATH, listening
 from leadpay.webhooks.receiver import WebhookReceiver
+from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
 Switch = Parameter(negative="")
@@ -85,21 +87,37 @@ async def client_if_any() -> AsyncIterator[LeadClient | None]:
         yield lead
 
 
-def check(router: str) -> int:
+def check(router: str, *, as_json: AsJson = False) -> int:
     """List a router's routes, and name the mandatory events that nobody handles (exit status 1).
 
     Args:
         router: Where the router is, as MODULE:NAME.
+        as_json: One object, for programs.
     """
     found = find_router(router)
+    missing = found.unhandled_mandatory()
+    if as_json:
+        say_json({"routes": [facts(route) for route in found.routes()], "missing": missing})
+        return int(bool(missing))
     for route in found.routes():
         types = " ".join(route.patterns) or "(unhandled)"
         filters = route.describe_filters()
         say(f"{types}  {route.name}" + (f"  [{filters}]" if filters else ""))
-    missing = found.unhandled_mandatory()
     for event_type in missing:
         say(f"MISSING: the bank makes {event_type} mandatory (incoming), and no handler takes it")
-    return 1 if missing else 0
+    return int(bool(missing))
+
+
+def facts(route: Route) -> dict[str, object]:
+    """Put a route into JSON."""
+    return {
+        "handler": route.name,
+        "router": route.router.name,
+        "events": route.patterns,
+        "filters": route.describe_filters(),
+        "retries": route.retries,
+        "timeout": route.timeout,
+    }
 
 
 def find_router(place: str) -> WebhookRouter:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from leadpay.webhooks.context import Defer as Defer
     from leadpay.webhooks.context import Discard as Discard
     from leadpay.webhooks.event import parse as parse
+    from leadpay.webhooks.plugins import Plugin as Plugin
+    from leadpay.webhooks.plugins import load_plugins as load_plugins
     from leadpay.webhooks.receiver import WebhookReceiver as WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter as WebhookRouter
     from leadpay.webhooks.signature import HEADER as HEADER
@@ -24,10 +26,12 @@ _HOMES: Final[dict[str, str]] = {
     "Defer": "context",
     "Discard": "context",
     "HEADER": "signature",
+    "Plugin": "plugins",
     "Verified": "signature",
     "Verifier": "signature",
     "WebhookReceiver": "receiver",
     "WebhookRouter": "router",
+    "load_plugins": "plugins",
     "parse": "event",
     "sign": "signature",
     "verify": "signature",
@@ -38,10 +42,12 @@ __all__ = [  # noqa: RUF022 - sorted as the rest of the package sorts, and check
     "Defer",
     "Discard",
     "HEADER",
+    "Plugin",
     "Verified",
     "Verifier",
     "WebhookReceiver",
     "WebhookRouter",
+    "load_plugins",
     "parse",
     "sign",
     "verify",

@@ -1,5 +1,6 @@
 """The command: what it prints, and the exit statuses that scripts rely on."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -83,6 +84,23 @@ def test_check_is_content_with_a_complete_router(handlers: str, capsys: pytest.C
     """Nothing is missing: exit status 0."""
     assert status_of("check", f"{handlers}:complete") == 0
     assert "(unhandled)" in capsys.readouterr().out
+
+
+def test_check_speaks_json(handlers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs get one object, and the same exit status."""
+    assert status_of("check", f"{handlers}:router", "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["missing"] == ["instant_payment.return_request_response_needed"]
+    assert said["routes"] == [
+        {
+            "handler": f"{handlers}:credit",
+            "router": handlers,
+            "events": ["instant_payment.posted"],
+            "filters": "direction=incoming",
+            "retries": None,
+            "timeout": None,
+        }
+    ]
 
 
 @pytest.mark.parametrize("place", ["nowhere:router", "handlers", "{}:other", "{}:missing", ":router"])

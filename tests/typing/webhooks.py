@@ -3,7 +3,7 @@
 from typing import assert_type
 
 from leadpay.models import Event, InstantPayment, InstantPaymentEvent
-from leadpay.webhooks import Context, WebhookReceiver, WebhookRouter, parse, sign, verify
+from leadpay.webhooks import Context, Plugin, WebhookReceiver, WebhookRouter, load_plugins, parse, sign, verify
 
 router = WebhookRouter()
 
@@ -58,5 +58,6 @@ async def receive(body: bytes) -> int:
     assert_type(parse(body), Event)
     assert_type(sign(body, "secret", 0), str)
     assert_type(verify(body, None, ["secret"], now_ms=0).secret_index, int)
+    assert_type(load_plugins(router, only=["ledger"], skip=["ledger:second"], on_error="skip"), tuple[Plugin, ...])
     receiver = WebhookReceiver(router, secrets=["secret"])
     return await receiver.receive(body=body, headers={})

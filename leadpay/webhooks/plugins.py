@@ -1,0 +1,185 @@
+"""Routers that installed distributions offer under the entry point group ``leadpay.handlers``.
+
+A distribution offers one with three lines in its ``pyproject.toml``::
+
+    [project.entry-points."leadpay.handlers"]
+    ledger = "leadpay_ledger:router"
+
+and a program takes all that are installed with one::
+
+    load_plugins(router)
+
+They come in the order of their distributions' names and, within one, of the entry points' names: the same on every
+machine, whatever was installed first.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from leadpay.errors import ConfigurationError, RouterError
+from leadpay.webhooks.router import WebhookRouter
+
+logger = logging.getLogger("leadpay.webhooks")
+
+GROUP: Final = "leadpay.handlers"
+"""The entry point group."""
+
+OnError: TypeAlias = Literal["raise", "skip"]
+"""What a broken plugin does: stop the start-up, or be left out with an error in the log."""
+
+
+@attrs.frozen(kw_only=True)
+class Plugin:
+    """What one entry point offers."""
+
+    distribution: str
+    """The distribution's name, as it calls itself."""
+    version: str
+    name: str
+    """The entry point's name."""
+    place: str
+    """Where the router is, as ``module:name``."""
+    router: WebhookRouter | None = None
+    """None if it is broken."""
+    error: RouterError | None = None
+    """What is wrong with it, naming the distribution; None if nothing is."""
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The types of event that it takes, each once, in order; ``(unhandled)`` for what nobody else takes."""
+        routes = () if self.router is None else self.router.routes()
+        return tuple(dict.fromkeys(pattern for route in routes for pattern in route.patterns or ("(unhandled)",)))
+
+    def __str__(self) -> str:
+        return f"plugin {self.name!r} of {self.distribution} {self.version}"
+
+
+def load_plugins(
+    router: WebhookRouter,
+    *,
+    only: Collection[str] | None = None,
+    skip: Collection[str] = (),
+    on_error: OnError = "raise",
+    found: Iterable[EntryPoint] | None = None,
+) -> tuple[Plugin, ...]:
+    """Include the routers of installed plugins, by distribution name and then entry point name.
+
+    All are imported before the first is included: where one cannot be, a start-up fails with the router as it was.
+
+    Args:
+        router: what they are included in, after all that it has already.
+        only: names of the distributions to take, or of single entry points as ``distribution:name``; all if left out.
+        skip: names, likewise, of what is not taken, and not even imported.
+        on_error: ``"raise"`` lets a broken plugin stop the start-up; ``"skip"`` leaves it out, with an error in the
+            log.
+        found: entry points to choose from, instead of those that are installed.
+
+    Returns:
+        What was included, in its order.
+
+    Raises:
+        RouterError: a plugin cannot be imported, offers something else than a router, or one that is included already;
+            the message names its distribution.
+        ConfigurationError: nothing has a name that ``only`` asks for, or an argument is of the wrong kind.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ConfigurationError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+    plugins = [_settle(one, on_error) for one in find_plugins(only=only, skip=skip, found=found)]
+    included = [_settle(_include(router, one), on_error) for one in plugins if one.error is None]
+    return tuple(one for one in included if one.error is None)
+
+
+def find_plugins(
+    *, only: Collection[str] | None = None, skip: Collection[str] = (), found: Iterable[EntryPoint] | None = None
+) -> list[Plugin]:
+    """Import what installed distributions offer, and say of each what it is or what is wrong with it.
+
+    Args:
+        only: as for :func:`load_plugins`.
+        skip: likewise.
+        found: likewise.
+
+    Raises:
+        ConfigurationError: as :func:`load_plugins`.
+    """
+    points = sorted(entry_points(group=GROUP) if found is None else found, key=_key)
+    names = {name for point in points for name in _names(point)}
+    wanted, unwanted = _normalised(only or (), "only"), _normalised(skip, "skip")
+    if missing := sorted(wanted - names):
+        raise ConfigurationError(f"only={missing!r}: no such plugin is installed")
+    for name in sorted(unwanted - names):
+        logger.warning("skip=%r: no such plugin is installed", name)
+    return [
+        _load(point) for point in points if (only is None or wanted & _names(point)) and not unwanted & _names(point)
+    ]
+
+
+def _load(point: EntryPoint) -> Plugin:
+    distribution, version = _origin(point)
+    plugin = Plugin(distribution=distribution, version=version, name=point.name, place=point.value)
+    try:
+        offered = point.load()
+    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+        return _broken(plugin, f"{point.value} cannot be imported ({_reason(error)})", error)
+    if not isinstance(offered, WebhookRouter):
+        return _broken(plugin, f"{point.value} is a {type(offered).__name__}, not a WebhookRouter")
+    return attrs.evolve(plugin, router=offered)
+
+
+def _include(router: WebhookRouter, plugin: Plugin) -> Plugin:
+    try:
+        router.include(plugin.router)  # type: ignore[arg-type]  # the caller has looked
+    except RouterError as error:
+        return _broken(plugin, str(error), error)
+    return plugin
+
+
+def _broken(plugin: Plugin, why: str, cause: Exception | None = None) -> Plugin:
+    error = RouterError(f"{plugin}: {why}")
+    error.__cause__ = cause
+    return attrs.evolve(plugin, router=None, error=error)
+
+
+def _settle(plugin: Plugin, on_error: OnError) -> Plugin:
+    """Raise what is wrong with a plugin, or log it."""
+    if plugin.error is not None:
+        if on_error == "raise":
+            raise plugin.error
+        logger.error("%s; its events are NOT handled", plugin.error, exc_info=plugin.error.__cause__)
+    return plugin
+
+
+def _reason(error: Exception) -> str:
+    """Name what went wrong; only messages of imports are repeated, since any other may quote a setting."""
+    words = f": {error}" if isinstance(error, ImportError) else ""
+    return type(error).__name__ + words
+
+
+def _key(point: EntryPoint) -> tuple[str, str]:
+    return _normal(_origin(point)[0]), point.name
+
+
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    """Give the name and the version of the distribution; one that was made by hand has none."""
+    return ("(no distribution)", "?") if point.dist is None else (point.dist.name, point.dist.version)
+
+
+def _names(point: EntryPoint) -> set[str]:
+    distribution, name = _key(point)
+    return {distribution, f"{distribution}:{name}"}
+
+
+def _normalised(names: Collection[str], argument: str) -> set[str]:
+    if isinstance(names, str):
+        raise ConfigurationError(f"{argument}= takes several names, as in {argument}=[{names!r}]")
+    return {_normal(distribution) + colon + name for distribution, colon, name in (one.partition(":") for one in names)}
+
+
+def _normal(name: str) -> str:
+    """Write a distribution's name as packaging compares it: Leadpay.Ledger is leadpay-ledger."""
+    return re.sub(r"[-_.]+", "-", name).lower()
