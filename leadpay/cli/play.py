@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
@@ -136,10 +137,12 @@ async def _lines(descriptor: int) -> AsyncIterator[str]:
 
     def read() -> None:
         rest = b""
-        while chunk := os.read(descriptor, 4096):
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                loop.call_soon_threadsafe(queue.put_nowait, line.decode(errors="replace").strip())
+        # The input may be closed under it, and the loop may have ended when a line comes: then nobody waits for it.
+        with suppress(OSError, RuntimeError):
+            while chunk := os.read(descriptor, 4096):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    loop.call_soon_threadsafe(queue.put_nowait, line.decode(errors="replace").strip())
 
     threading.Thread(target=read, daemon=True).start()
     while True:
