@@ -75,6 +75,10 @@ class Request(NamedTuple):
     body: bytes | None = None
     key: str | None = None
 
+    def __repr__(self) -> str:
+        # A body has names, account numbers or the client secret, and error trackers write the repr of every local.
+        return f"Request({self.operation}: {self.method} {self.path})"
+
 
 def check_availability(routing_number: str) -> Request:
     """Build the request; it is a POST that changes nothing."""

@@ -25,6 +25,9 @@ class Response(NamedTuple):
     body: bytes | None
     """None if it was larger than MAX_RESPONSE_BYTES."""
 
+    def __repr__(self) -> str:
+        return f"Response({self.status})"
+
 
 Send: TypeAlias = Callable[[Request, Mapping[str, str], float], Awaitable[Response]]
 """Sends one request with headers within so many seconds. Tests pass a function of their own."""

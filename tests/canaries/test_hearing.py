@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from leadpay import config, errors
-from leadpay.client import LeadClient
+from leadpay.client import LeadClient, requests
+from leadpay.client.auth import token_request
+from leadpay.client.transport import Response
 from leadpay.config import Credentials, Settings
 from leadpay.inbox import open_inbox
 from leadpay.models import AccessToken
@@ -20,6 +22,7 @@ from tests.canaries.net import (
     NAME,
     OLDER_SECRET,
     PASSWORD,
+    PAYMENT,
     TOKEN,
     WEBHOOK_SECRET,
     Net,
@@ -121,6 +124,15 @@ def test_secrets_are_in_no_repr(net: Net) -> None:
     net.show(settings=settings, credentials=Credentials(client_id="me", client_secret=CLIENT_SECRET))
     net.show(token=AccessToken(access_token=TOKEN), receiver=hear(net), dispatcher=hear(net).dispatcher)
     net.show(lead=LeadClient(client_id="me", client_secret=CLIENT_SECRET), fixed=LeadClient(token=TOKEN))
+
+
+def test_requests_and_responses_are_in_no_repr_with_their_bodies(net: Net) -> None:
+    """Error trackers write the repr of every local variable."""
+    asking = token_request(Credentials(client_id="me", client_secret=CLIENT_SECRET))
+    sending = requests.send(**PAYMENT, currency_code="USD", key="mine")
+    answer = Response(200, {"X-Token": TOKEN}, sending.body)
+    assert caught(f"{asking.body!r} {sending.body!r} {answer.body!r}") >= {"client secret", "name", "account number"}
+    net.show(asking=asking, sending=sending, answer=answer)
 
 
 @pytest.mark.asyncio
