@@ -109,6 +109,7 @@ async def test_an_answer_that_cannot_be_read_is_in_the_body_alone(answer: Any, n
         ((409, PROBLEM), "retrieve", errors.ConflictError),
         ((500, PROBLEM), "retrieve", errors.ServerError),
         ("drop", "retrieve", errors.NoAnswerError),
+        (f"HTTP/1.1 200 OK\r\n{EVERYTHING}\r\n\r\n".encode(), "retrieve", errors.NoAnswerError),
     ],
 )
 async def test_silence_and_failing_servers_give_nothing_away(

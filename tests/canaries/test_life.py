@@ -117,6 +117,7 @@ async def test_a_payment_s_whole_life_leaves_nothing_where_it_does_not_belong(ne
             kept = [one async for one in inbox.deliveries()]
             await look_at(kept, net)
             net.show(stats=await inbox.stats())
+            assert sum(count for count, _ in net.told.points()["lead.inbox.dead_letters"]) == 3
             for one in kept:
                 await inbox.discard(one.event_id, reason="", now=clock.now())
             await inbox.purge(before=datetime.max.replace(tzinfo=UTC))

@@ -8,18 +8,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from leadpay.client.call import Chance
 from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.models import Agent, InstantPaymentEvent, Party
-from leadpay.otel import Telemetry
 from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
+from tests.telling.conftest import Told
 
 POSTED = "instant_payment.posted"
 
@@ -33,10 +30,8 @@ async def inbox(request: pytest.FixtureRequest) -> AsyncIterator[SqliteInbox | N
 @pytest.mark.asyncio
 async def test_one_trace_shows_a_send_its_retries_the_webhook_and_its_handler(inbox: Any) -> None:
     """Two lost answers, the payment, its webhook, the handler, and what the handler asks of the bank: all linked."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    telemetry = Telemetry(tracer_provider=provider)
+    told = Told()
+    telemetry = told.telemetry
     clock, handled = ManualClock(), asyncio.Event()
     router = WebhookRouter("traced")
 
@@ -67,7 +62,7 @@ async def test_one_trace_shows_a_send_its_retries_the_webhook_and_its_handler(in
             await clock.advance(60)
             await asyncio.wait_for(handled.wait(), 5)
 
-    spans = exporter.get_finished_spans()
+    spans = told.spans
     call = next(span for span in spans if span.name == "lead.send")
     trace = [span for span in spans if span.context.trace_id == call.context.trace_id]
     parts = {span.context.span_id: span.name for span in spans}
@@ -89,3 +84,11 @@ async def test_one_trace_shows_a_send_its_retries_the_webhook_and_its_handler(in
         span = next(span for span in spans if span.name == name)
         assert [link.context for link in span.links] == [call.context]
         assert (span.attributes or {})["lead.payment.id"] == payment.id
+    points = told.points()
+    assert points["lead.call.retries"] == [(2, {"lead.operation": "send"})]
+    assert sum(count for count, _ in points["lead.webhooks"]) == 2
+    if inbox is not None:
+        # Measured once, as the worker began.
+        assert points["lead.inbox.waiting"] == [(0, {})]
+        assert points["lead.inbox.oldest_waiting.age"] == [(0.0, {})]
+    told.close()
