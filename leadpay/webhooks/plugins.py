@@ -22,6 +22,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from leadpay.errors import ConfigurationError, RouterError
+from leadpay.webhooks.dispatcher import where_raised
 from leadpay.webhooks.router import WebhookRouter
 
 logger = logging.getLogger("leadpay.webhooks")
@@ -150,7 +151,10 @@ def _settle(plugin: Plugin, on_error: OnError) -> Plugin:
     if plugin.error is not None:
         if on_error == "raise":
             raise plugin.error
-        logger.error("%s; its events are NOT handled", plugin.error, exc_info=plugin.error.__cause__)
+        cause = plugin.error.__cause__
+        # Not as exc_info: the message of the plugin's own error may quote a setting.
+        where = "" if cause is None else f"\n{where_raised(cause)}"
+        logger.error("%s; its events are NOT handled%s", plugin.error, where)
     return plugin
 
 

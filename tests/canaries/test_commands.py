@@ -18,6 +18,8 @@ from leadpay.cli import app, run
 from leadpay.inbox import Handling, open_inbox
 from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.event import parse
+from leadpay.webhooks.plugins import load_plugins
+from leadpay.webhooks.router import WebhookRouter
 from tests.canaries.net import (
     AGENT,
     CANARIES,
@@ -32,6 +34,7 @@ from tests.canaries.net import (
     Net,
     caught,
 )
+from tests.installed import Installed
 from tests.keeping.gates import until
 from tests.pretending.ear import Ear
 
@@ -208,3 +211,18 @@ def test_help_and_mistakes_do_not_show_the_environment(
     monkeypatch.setenv("LEAD_BASE_URL", f"http://me:{PASSWORD}@127.0.0.1:1")
     with pytest.raises(SystemExit):
         run(arguments)
+
+
+def test_a_broken_plugin_s_own_words_are_not_repeated(
+    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it failed over may be one of its settings; the log says where, and the command says which."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("LEDGER", PASSWORD)
+    installed = Installed(tmp_path)
+    installed.add("ledger", {"ledger": "canary_ledger:router"}, "canary_ledger", "import os\nint(os.environ['LEDGER'])")
+    assert load_plugins(WebhookRouter("canaries"), on_error="skip", found=installed.points()) == ()
+    with pytest.raises(SystemExit) as ended:
+        run(["plugins"])
+    assert ended.value.code == 1
+    assert any("line 2, in <module>" in record.getMessage() for record in net.logs)
