@@ -1,0 +1,54 @@
+"""Receive webhooks one call at a time, as AWS Lambda does: ``uv run python examples/aws_lambda.py``.
+
+Nothing lives on between two calls, so nothing works on an inbox: what a handler does is done when the bank is answered,
+or the bank is told 500 and comes again. Duplicates reach other instances: handlers go by ``event.payment.id``.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import time
+import uuid
+from functools import cache
+from typing import Any
+
+from leadpay import InstantPaymentEvent, WebhookReceiver, WebhookRouter
+from leadpay.sandbox import sample
+from leadpay.webhooks import HEADER, sign
+
+router = WebhookRouter()
+
+
+@router.posted(direction="incoming")
+async def credit(event: InstantPaymentEvent) -> None:
+    print("credit", event.payment.amount, "cents")
+
+
+@cache
+def receiver() -> WebhookReceiver:
+    return WebhookReceiver(router, secrets=os.environ["LEAD_WEBHOOK_SECRETS"].split(","), handler_timeout=20)
+
+
+async def receive(event: dict[str, Any]) -> int:
+    body = event.get("body") or ""
+    raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    async with receiver() as one:  # the routers' lifespans last for this call
+        return await one.receive(body=raw, headers=event["headers"])
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - what AWS calls
+    return {"statusCode": asyncio.run(receive(event))}
+
+
+def main() -> None:
+    os.environ["LEAD_WEBHOOK_SECRETS"] = "whsec_example"
+    webhook = sample("posted", now=time.time(), new_uuid=uuid.uuid4, direction="incoming")
+    body = json.dumps(webhook).encode()
+    headers = {HEADER.lower(): sign(body, "whsec_example", int(time.time() * 1000))}
+    call = {"headers": headers, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+    print(handler(call, None))
+    print(handler({**call, "headers": {}}, None))
+
+
+main()
