@@ -20,8 +20,7 @@ idempotency key is anywhere, nor is an error's message.
 """
 
 import re
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import Token
 from time import time_ns
 from typing import Final, TypeAlias, get_args
@@ -51,9 +50,7 @@ try:
     from opentelemetry.metrics import MeterProvider, get_meter
     from opentelemetry.trace import (
         Link,
-        NonRecordingSpan,
         Span,
-        SpanContext,
         SpanKind,
         StatusCode,
         TracerProvider,
@@ -61,11 +58,12 @@ try:
         get_tracer,
         set_span_in_context,
     )
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError:
     raise ImportError("leadpay.otel needs an extra: pip install 'leadpay[otel]'", name="opentelemetry") from None
 
 MAX_ORIGINS: Final = 10_000
-"""How many sent payments are remembered with the span of their call, oldest out first: some four megabytes."""
+"""How many sent payments are remembered with the span of their call, oldest out first: about three megabytes."""
 
 DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """The buckets of durations in seconds, as OpenTelemetry's conventions want them."""
@@ -78,6 +76,8 @@ OTHER: Final = "_OTHER"
 
 Attributes: TypeAlias = dict[str, str | int | bool]
 
+_W3C: Final = TraceContextTextMapPropagator()
+_TRACEPARENT: Final = "traceparent"
 _REASONS: Final = frozenset(get_args(SignatureReason))
 _ID: Final = re.compile(r"(?<=/)(?:instant_payment|account_number|account|event)_\w+(?=/|$)")
 _PORTS: Final = {"http": 80, "https": 443}
@@ -94,16 +94,31 @@ class _Work:
     token: Token[Context] | None = None
 
 
+class Recent(dict[str, str]):
+    """Remembers the last so many entries."""
+
+    def __init__(self, limit: int = MAX_ORIGINS) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __setitem__(self, key: str, value: str) -> None:
+        """Add an entry, and drop the oldest if there are too many."""
+        super().__setitem__(key, value)
+        if len(self) > self._limit:
+            del self[next(iter(self))]
+
+
 class Telemetry:
     """An observer that makes spans and metrics of what it is told; see the module's own text.
 
     While a call or a handler runs, its span is the current one, so that spans of your own are its children.
-    The link from a webhook to the call that sent its payment needs both in one process, and in one Telemetry.
+    Where one process sends and another one handles, let them share ``origins``, or there are no links.
 
     Args:
         tracer_provider: where spans go; the program's own if left out.
         meter_provider: where metrics go; likewise.
-        max_origins: how many sent payments are remembered.
+        origins: where the calls that sent payments are remembered, as W3C traceparents by payment ID; by this process,
+            if left out. It must answer at once, such as a cache or a small table, and may forget what is old.
     """
 
     def __init__(
@@ -111,12 +126,11 @@ class Telemetry:
         *,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
-        max_origins: int = MAX_ORIGINS,
+        origins: MutableMapping[str, str] | None = None,
     ) -> None:
         self._tracer = get_tracer("leadpay", __version__, tracer_provider)
         self._instruments = _Instruments(meter_provider)
-        self._max_origins = max_origins
-        self._origins: OrderedDict[str, SpanContext] = OrderedDict()
+        self._origins = Recent() if origins is None else origins
         self._key = contexts.create_key("leadpay")
 
     def __call__(self, fact: Fact) -> None:
@@ -179,13 +193,10 @@ class Telemetry:
             result["lead.payment.id"] = fact.payment_id
         span = self._end(fact.started, result, failed=fact.error is not None)
         if span is not None and fact.payment_id is not None and fact.started.operation in SENDING:
-            self._remember(fact.payment_id, span.get_span_context())
-
-    def _remember(self, payment_id: str, origin: SpanContext) -> None:
-        if origin.is_valid:
-            self._origins[payment_id] = origin
-            if len(self._origins) > self._max_origins:
-                self._origins.popitem(last=False)
+            carrier: dict[str, str] = {}
+            _W3C.inject(carrier, set_span_in_context(span))
+            if carrier:
+                self._origins[fact.payment_id] = carrier[_TRACEPARENT]
 
     # Hearing.
 
@@ -226,11 +237,14 @@ class Telemetry:
 
     def _origin(self, payment_id: str | None) -> tuple[Context | None, list[Link]]:
         """Find what a webhook's span belongs to: the trace that is under way, else that of the payment's call."""
-        origin = self._origins.get(payment_id or "")
-        if origin is None:
+        if payment_id is None:
+            return None, []
+        parent = _W3C.extract({_TRACEPARENT: self._origins.get(payment_id, "")})
+        origin = get_current_span(parent).get_span_context()
+        if not origin.is_valid:
             return None, []
         ambient = get_current_span().get_span_context().is_valid
-        return None if ambient else set_span_in_context(NonRecordingSpan(origin)), [Link(origin)]
+        return None if ambient else parent, [Link(origin)]
 
     # Starts and ends.
 

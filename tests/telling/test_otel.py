@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 import leadpay.otel
@@ -25,7 +26,7 @@ from leadpay.facts import (
     InboxMeasured,
     WebhookReceived,
 )
-from leadpay.otel import Telemetry
+from leadpay.otel import Recent, Telemetry
 from tests.telling.conftest import Told
 
 POSTED = "instant_payment.posted"
@@ -50,6 +51,10 @@ def handled(
 def tell(telemetry: Telemetry, *facts: Any) -> None:
     for fact in facts:
         telemetry(fact)
+
+
+def links(span: ReadableSpan) -> list[tuple[int, int]]:
+    return [(link.context.trace_id, link.context.span_id) for link in span.links]
 
 
 def attributes(told: Told, name: str, number: int = 0) -> dict[str, Any]:
@@ -133,8 +138,9 @@ def test_a_handler_s_span_is_linked_to_the_call_that_sent_its_payment(told: Told
     call, received, handler = (told.span(name) for name in ("lead.send", f"receive {POSTED}", f"process {POSTED}"))
     for span in (received, handler):
         assert span.kind is SpanKind.CONSUMER
-        assert [link.context for link in span.links] == [call.context]
-        assert span.parent == call.context
+        assert links(span) == [(call.context.trace_id, call.context.span_id)]
+        assert span.parent is not None
+        assert (span.parent.trace_id, span.parent.span_id) == (call.context.trace_id, call.context.span_id)
     assert attributes(told, f"process {POSTED}") == {
         "messaging.system": "lead",
         "messaging.operation.type": "process",
@@ -159,7 +165,8 @@ def test_a_webhook_within_a_trace_stays_there_and_is_linked(told: Told) -> None:
         tell(told.telemetry, started, handled(started), WEBHOOK)
     for name in (f"receive {POSTED}", f"process {POSTED}"):
         assert told.span(name).parent == web.get_span_context()
-        assert [link.context for link in told.span(name).links] == [told.span("lead.send").context]
+        sent = told.span("lead.send").context
+        assert links(told.span(name)) == [(sent.trace_id, sent.span_id)]
 
 
 @pytest.mark.parametrize("operation", ["retrieve", "cancel"])
@@ -172,15 +179,31 @@ def test_a_call_that_only_asks_about_a_payment_is_not_its_origin(operation: str,
 
 def test_no_more_payments_are_remembered_than_the_limit(told: Told) -> None:
     """The oldest goes first; a call that nobody records is no origin."""
-    telemetry = told.new(max_origins=1)
+    recent = Recent(limit=1)
+    telemetry = told.new(origins=recent)
     for number in (1, 2):
         call = SEND._replace(idempotency_key=str(number))
         tell(telemetry, call, SENT._replace(started=call, payment_id=f"instant_payment_{number}"))
     tell(telemetry, WEBHOOK._replace(payment_id="instant_payment_1"), WEBHOOK._replace(payment_id="instant_payment_2"))
     assert [len(told.span(f"receive {POSTED}", number).links) for number in (0, 1)] == [0, 1]
-    unrecorded = Telemetry(tracer_provider=trace.NoOpTracerProvider())
-    tell(unrecorded, SEND, SENT)
-    assert not unrecorded._origins
+    recent.clear()
+    tell(Telemetry(tracer_provider=trace.NoOpTracerProvider(), origins=recent), SEND, SENT)
+    assert not recent
+
+
+def test_processes_that_share_their_origins_share_a_trace(told: Told) -> None:
+    """One sends, another one handles; what they share is text."""
+    shared: dict[str, str] = {}
+    started = handler_started()
+    tell(told.new(origins=shared), SEND, SENT)
+    tell(told.new(origins=shared), started, handled(started))
+    sent, ran = told.span("lead.send").context, told.span(f"process {POSTED}")
+    assert shared == {PAYMENT: f"00-{sent.trace_id:032x}-{sent.span_id:016x}-{sent.trace_flags:02x}"}
+    assert links(ran) == [(sent.trace_id, sent.span_id)]
+    assert ran.context.trace_id == sent.trace_id
+    shared[PAYMENT] = "garbled"
+    tell(told.new(origins=shared), WEBHOOK)
+    assert links(told.span(f"receive {POSTED}")) == []
 
 
 def test_a_webhook_that_was_not_accepted_says_so(told: Told) -> None:
