@@ -33,7 +33,7 @@ MAX_TIMESTAMP_DIGITS: Final = 16
 _BYTES: Final = (bytes, bytearray, memoryview)
 _VERSION: Final = "v0"
 
-# The header as the bank writes it: one look, where taking any header apart takes three times as long.
+# The header as the bank writes it: one look, where taking any header apart takes over twice as long.
 _USUAL: Final = re.compile(rb"t=([0-9]{1,%d}),v0=([^, ]+)" % MAX_TIMESTAMP_DIGITS)
 
 _BLOCK: Final = 64
@@ -55,7 +55,7 @@ class Verified(NamedTuple):
 class Verifier:
     """Secrets made ready once, for many webhooks.
 
-    A webhook of 1.4 KB is verified in the time that ``hmac.digest`` alone takes, since the keys are prepared.
+    The keys are prepared once, which every single webhook would otherwise pay for.
     """
 
     __slots__ = ("_keys",)
