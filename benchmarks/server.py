@@ -1,0 +1,187 @@
+"""Webhooks per second through an aiohttp server on one core, as wrk counts them."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.receivers import PEERS, Receiver, bare, leadpay_receive, present
+from benchmarks.rounds import Answer, compare
+
+GOAL: Final = ">= 0.85"
+INBOX_GOAL: Final = ">= 0.5"
+CONNECTIONS: Final = 50
+EVENTS: Final = 20_000
+"""More than a receiver remembers, and than an inbox stores meanwhile: no webhook is answered as a duplicate."""
+
+_LUA: Final = """
+local file = io.open(os.getenv("REQUESTS"), "rb")
+local requests, at = {}, tonumber(os.getenv("START"))
+while true do
+  local size = file:read(8)
+  if not size then break end
+  requests[#requests + 1] = file:read(tonumber(size))
+end
+request = function()
+  at = at % #requests + 1
+  return requests[at]
+end
+"""
+
+
+def serve(name: str, port: int) -> None:
+    """Serve one contestant until the process is ended; called in a process of its own."""
+    from aiohttp import web
+
+    app = web.Application()
+    if name.startswith("leadpay"):
+        _mount_leadpay(app, name)
+    else:
+        receive = next(one for make in (bare, *PEERS) for one in present((make,)) if one.name == name).receive
+
+        async def handle(request: web.Request) -> web.Response:
+            await receive(await request.read(), request.headers)
+            return web.Response()
+
+        app.router.add_post("/webhooks/lead", handle)
+    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+
+
+def _mount_leadpay(app: Any, name: str) -> None:
+    from aiohttp import web
+
+    from leadpay.inbox import open_inbox
+    from leadpay.models import InstantPaymentEvent
+    from leadpay.webhooks.aiohttp import mount
+    from leadpay.webhooks.receiver import WebhookReceiver
+    from leadpay.webhooks.router import WebhookRouter
+
+    from benchmarks.samples import SECRET
+
+    router = WebhookRouter("benchmark")
+
+    @router.return_request_response_needed(direction="incoming")
+    async def handle(_: InstantPaymentEvent) -> None: ...
+
+    path = os.environ.get("INBOX")
+    inbox = open_inbox(f"sqlite:///{path}") if path else None
+
+    async def opened(_: web.Application) -> AsyncIterator[None]:
+        async with inbox or nullcontext():
+            yield
+
+    app.cleanup_ctx.append(opened)
+    mount(app, WebhookReceiver(router, secrets=SECRET, inbox=inbox, work="worked on" in name))
+
+
+def _write_requests(one: Receiver, path: Path) -> None:
+    with path.open("wb") as file:
+        for number in range(EVENTS):
+            body = one.body(number)
+            headers = {"Host": "127.0.0.1", "Content-Length": str(len(body)), **one.sign(body)}
+            head = "POST /webhooks/lead HTTP/1.1\r\n" + "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+            request = f"{head}\r\n".encode() + body
+            file.write(b"%8d" % len(request) + request)
+
+
+class _Server:
+    """A contestant in a process of its own, on the first core."""
+
+    def __init__(self, name: str, port: int, inbox: str | None) -> None:
+        self.port = port
+        self._sent = 0
+        code = f"from benchmarks.server import serve; serve({name!r}, {port})"
+        environment = {**os.environ, **({"INBOX": inbox} if inbox else {})}
+        self._process = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+
+    def wrk(self, script: Path, requests: Path, seconds: int) -> tuple[float, float]:
+        """Give answered webhooks per second, and the server's CPU seconds for each."""
+        before = self._cpu()
+        url = f"http://127.0.0.1:{self.port}/webhooks/lead"
+        command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url]
+        environment = {**os.environ, "REQUESTS": str(requests), "START": str(self._sent)}
+        out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+        if refused:
+            raise RuntimeError(f"{refused[0]}\n{out}")
+        count = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index] - wrk always says so
+        self._sent += count + CONNECTIONS
+        rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index] - the same
+        return rate, (self._cpu() - before) / count
+
+    def _cpu(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def started(self) -> None:
+        """Wait until it accepts connections."""
+        for _ in range(200):
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+        raise RuntimeError("the server did not start")
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(10)
+
+
+def answer(*, quick: bool) -> list[Answer]:
+    """Measure, if wrk is here."""
+    if not shutil.which("wrk"):
+        return [Answer("webhooks through a server", "requests per second", (), ("wrk is not installed",))]
+    # With an inbox every webhook adds to the file, so each round has a server of its own.
+    ours = leadpay_receive()
+    entries: list[tuple[Receiver, str]] = [(bare()._replace(name="bare aiohttp handler"), "")]
+    entries += [(ours._replace(name="leadpay, mounted"), GOAL)]
+    entries += [(ours._replace(name="leadpay, SQLite inbox, stored"), INBOX_GOAL)]
+    entries += [(ours._replace(name="leadpay, SQLite inbox, stored and worked on"), "")]
+    entries += [(one, "") for one in present(PEERS)]
+    with tempfile.TemporaryDirectory() as folder:
+        rates, costs = _rounds(entries, Path(folder), rounds=2 if quick else 5, seconds=1 if quick else 3)
+    names, goals = [one.name for one, _ in entries], [goal for _, goal in entries]
+    note = f"wrk with {CONNECTIONS} connections on the second core, the server on the first"
+    return [
+        Answer("webhooks through a server", "requests per second", compare(names, rates, goals), (note,)),
+        Answer("its CPU for each webhook", "seconds", compare(names, costs, [""] * len(names)), (note,)),
+    ]
+
+
+def _rounds(
+    entries: list[tuple[Receiver, str]], folder: Path, *, rounds: int, seconds: int
+) -> tuple[list[list[float]], list[list[float]]]:
+    script = folder / "requests.lua"
+    script.write_text(_LUA)
+    rates, costs = [], []
+    for number in range(rounds):
+        row = [(0.0, 0.0)] * len(entries)
+        for turn in range(len(entries)):
+            index = (turn + number) % len(entries)
+            one = entries[index][0]
+            requests = folder / "requests"
+            _write_requests(one, requests)
+            name = "hmac.digest + orjson.loads" if one.name.startswith("bare") else one.name
+            inbox = str(folder / f"inbox-{number}-{index}.sqlite3") if "inbox" in one.name else None
+            server = _Server(name, 18_080 + index, inbox)
+            try:
+                asyncio.run(server.started())
+                server.wrk(script, requests, 1)
+                row[index] = server.wrk(script, requests, seconds)
+            finally:
+                server.stop()
+        rates.append([rate for rate, _ in row])
+        costs.append([cost for _, cost in row])
+    return rates, costs

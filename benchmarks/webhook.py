@@ -1,0 +1,52 @@
+"""A webhook of 1.2 KB: verified, read, its handler found and awaited."""
+
+import asyncio
+import hmac
+from time import perf_counter
+
+import orjson
+
+from benchmarks.receivers import PEERS, Receiver, leadpay, leadpay_receive, present
+from benchmarks.rounds import Answer, Contestant, Run, take_turns
+from benchmarks.samples import SECRET, body
+
+GOAL = "<= 1.6"
+TIMES = 200
+
+
+async def _floor(times: int) -> float:
+    key, raw = SECRET.encode(), body()
+    start = perf_counter()
+    for _ in range(times):
+        hmac.digest(key, b"1709373600250." + raw, "sha256")
+        orjson.loads(raw)
+    return perf_counter() - start
+
+
+def _run(one: Receiver) -> Run:
+    async def run(times: int) -> float:
+        receive = one.receive
+        work = [(raw, one.sign(raw)) for raw in map(one.body, range(times))]
+        start = perf_counter()
+        for raw, headers in work:
+            await receive(raw, headers)
+        return perf_counter() - start
+
+    return run
+
+
+def _whole() -> Run:
+    async def run(times: int) -> float:
+        # A receiver of its own for each round, since it knows the events of the last one as duplicates.
+        return await _run(leadpay_receive())(times)
+
+    return run
+
+
+def answer(*, quick: bool) -> Answer:
+    """Measure."""
+    ours = [Contestant("leadpay", _run(leadpay()), GOAL), Contestant("leadpay, receive()", _whole())]
+    peers = [Contestant(one.name, _run(one)) for one in present(PEERS)]
+    contestants = [Contestant("hmac.digest + orjson.loads", _floor), *ours, *peers]
+    results = asyncio.run(take_turns(contestants, rounds=10 if quick else 60, times=TIMES))
+    return Answer("a webhook, received", "seconds", results)
