@@ -71,7 +71,7 @@ def leadpay() -> Receiver:
         now = time.time()
         verifier.verify(body, headers["Lead-Signature"], now_ms=int(now * 1000))
         one = parse(body)
-        await dispatcher.dispatch(one, Context(event=one, received_at=datetime.fromtimestamp(now, UTC)))
+        await dispatcher.dispatch(one, lambda: Context(event=one, received_at=datetime.fromtimestamp(now, UTC)))
 
     return Receiver("leadpay", _body, _lead_header, receive)
 

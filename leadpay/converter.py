@@ -60,7 +60,11 @@ def structure_event(data: Any) -> Event:
     name = data.get("event") if isinstance(data, dict) else None
     if isinstance(name, str) and name.startswith("instant_payment."):
         try:
-            return structure(data, InstantPaymentEvent)
+            return fast(InstantPaymentEvent)(data)
+        except Exception:  # noqa: BLE001, S110 - as in structure
+            pass
+        try:
+            return _structure_plainly(data, InstantPaymentEvent)
         except MalformedResponseError:
             if EventType(name).current.is_known:
                 raise

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
@@ -15,6 +15,9 @@ from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
 logger = logging.getLogger("leadpay.webhooks")
+
+LazyContext: TypeAlias = Context | Callable[[], Context]
+"""A context, or what makes it: that costs as much as finding a handler, and most handlers take none."""
 
 HandlerStatus: TypeAlias = Literal["succeeded", "failed", "deferred", "discarded"]
 
@@ -60,12 +63,18 @@ class Dispatcher:
         self._states: dict[WebhookRouter, Any] = {}
         self._advised: set[tuple[str, ...]] = set()
 
-    async def dispatch(self, event: Event, context: Context) -> Outcome:
-        """Run all handlers that take the event, one after the other, in the order of registration."""
+    async def dispatch(self, event: Event, context: LazyContext) -> Outcome:
+        """Run all handlers that take the event, one after the other, in the order of registration.
+
+        Args:
+            event: what happened.
+            context: for the handlers that take one; or a function that makes it, called if there is such a handler.
+        """
         routes = self.select(event)
         if len(routes) == 1:  # the common case, a third cheaper without the generator
             return Outcome((await self.run(routes[0], event, context),))
-        return Outcome(tuple([await self.run(route, event, context) for route in routes]))
+        shared = made(context)
+        return Outcome(tuple([await self.run(route, event, shared) for route in routes]))
 
     def select(self, event: Event) -> list[Route]:
         """Pick the handlers that run for the event; when there is none, say so once per type."""
@@ -74,7 +83,7 @@ class Dispatcher:
             self._advise(event)
         return routes
 
-    async def run(self, route: Route, event: Event, context: Context) -> HandlerResult:
+    async def run(self, route: Route, event: Event, context: LazyContext) -> HandlerResult:
         """Run one handler; whatever it raises becomes its result."""
         start = perf_counter()
         status: HandlerStatus = "succeeded"
@@ -105,9 +114,10 @@ class Dispatcher:
         logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
         return "failed", error
 
-    def _call(self, route: Route, event: Event, context: Context) -> Awaitable[Any]:
+    def _call(self, route: Route, event: Event, context: LazyContext) -> Awaitable[Any]:
         if not route.wants_context:
             return route.handler(event)
+        context = made(context)
         context.state = self._states.get(route.router)
         return route.handler(event, context)
 
@@ -132,6 +142,11 @@ class Dispatcher:
         if kind not in self._advised:
             self._advised.add(kind)
             logger.warning("no handler takes %s; paste this one:\n\n%s", event.type, paste_ready(event))
+
+
+def made(context: LazyContext) -> Context:
+    """Make the context if it is not made yet."""
+    return context if isinstance(context, Context) else context()
 
 
 def where_raised(error: BaseException) -> str:

@@ -5,8 +5,7 @@ from time import perf_counter
 
 from leadpay.facts import HandlerEnded, HandlerStarted, Observer, tell
 from leadpay.models import Event
-from leadpay.webhooks.context import Context
-from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult
+from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult, LazyContext, made
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
@@ -18,8 +17,9 @@ class ObservedDispatcher(Dispatcher):
         super().__init__(router, timeout=timeout)
         self.observer = observer
 
-    async def run(self, route: Route, event: Event, context: Context) -> HandlerResult:
+    async def run(self, route: Route, event: Event, context: LazyContext) -> HandlerResult:
         """Run one handler; whatever it raises becomes its result."""
+        context = made(context)
         started = HandlerStarted(
             route.name, event.id, str(event.type), event.payment_id, context.attempt, context.received_at
         )

@@ -172,10 +172,9 @@ class WebhookReceiver:
             return self._refuse(MALFORMED, "malformed", f"authentic, but cannot be read: {error}", logging.ERROR)
         if len(self._once.running) >= self._max_simultaneous:
             return self._count(NOT_STORED, "too_many", event)
-        received_at = datetime.fromtimestamp(now, UTC)
         if self._inbox is not None:
-            return await self._store(self._inbox, event, body, received_at)
-        return await self._handle(event, received_at)
+            return await self._store(self._inbox, event, body, datetime.fromtimestamp(now, UTC))
+        return await self._handle(event, now)
 
     def _count(self, status: int, result: str, event: Event | None) -> "_Answer":
         self.counts[result] += 1
@@ -193,14 +192,17 @@ class WebhookReceiver:
             return self._count(NOT_STORED, "not_stored", event)
         return self._count(OK, "accepted" if new else "duplicate", event)
 
-    async def _handle(self, event: Event, received_at: datetime) -> "_Answer":
+    async def _handle(self, event: Event, now: float) -> "_Answer":
         while (other := self._once.running.get(event.id)) is not None:
             succeeded = await other.finished()
             if succeeded is not None:
                 return self._count(OK if succeeded else HANDLER_FAILED, "duplicate", event)
         if event.id in self._once.done:
             return self._count(OK, "duplicate", event)
-        context = Context(event=event, received_at=received_at, client=self._client)
+
+        def context() -> Context:
+            return Context(event=event, received_at=datetime.fromtimestamp(now, UTC), client=self._client)
+
         run = self._once.begin(event.id)
         try:
             run.succeeded = (await self.dispatcher.dispatch(event, context)).succeeded

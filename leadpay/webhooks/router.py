@@ -220,7 +220,8 @@ class WebhookRouter:
         A ``where`` that raises counts as a match that fails, so that it is reported instead of skipped.
         """
         matched = []
-        for route in self._candidates(event.event):
+        candidates = self._table.get(event.event)
+        for route in self._candidates(event.event) if candidates is None else candidates:
             try:
                 if route.takes(event):
                     matched.append(route)
@@ -243,14 +244,11 @@ class WebhookRouter:
 
     def _candidates(self, spelled: EventType) -> tuple[Route, ...]:
         """Look up the routes for a type; only listed types are remembered, since strangers' names have no end."""
-        try:
-            return self._table[spelled]
-        except KeyError:
-            event_type = spelled.current
-            found = tuple(route for route in self.routes() if route.takes_type(event_type))
-            if event_type.is_known:
-                self._table[spelled] = found
-            return found
+        event_type = spelled.current
+        found = tuple(route for route in self.routes() if route.takes_type(event_type))
+        if event_type.is_known:
+            self._table[spelled] = found
+        return found
 
     def _decorator(self, patterns: tuple[str, ...], filters: dict[str, Any]) -> Callable[[Any], Any]:
         given = {key: value for key, value in filters.items() if value is not None}
