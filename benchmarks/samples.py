@@ -38,7 +38,7 @@ def payment(number: int = 0) -> dict[str, Any]:
         ],
         "created_at": "2024-03-01T09:30:00.104Z",
         "updated_at": "2024-03-02T10:00:00.250Z",
-        "description": "Invoice 2024-0117, 40 hours of analytical engine time in February, and the punched cards for it",
+        "description": "Invoice 2024-0117, 40 hours of analytical engine time in February, and punched cards for it",
     }
 
 

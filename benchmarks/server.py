@@ -58,13 +58,12 @@ def serve(name: str, port: int) -> None:
 def _mount_leadpay(app: Any, name: str) -> None:
     from aiohttp import web
 
+    from benchmarks.samples import SECRET
     from leadpay.inbox import open_inbox
     from leadpay.models import InstantPaymentEvent
     from leadpay.webhooks.aiohttp import mount
     from leadpay.webhooks.receiver import WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter
-
-    from benchmarks.samples import SECRET
 
     router = WebhookRouter("benchmark")
 
@@ -100,7 +99,9 @@ class _Server:
         self._sent = 0
         code = f"from benchmarks.server import serve; serve({name!r}, {port})"
         environment = {**os.environ, **({"INBOX": inbox} if inbox else {})}
-        self._process = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            ["taskset", "-c", "0", sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
+        )
 
     def wrk(self, script: Path, requests: Path, seconds: int) -> tuple[float, float]:
         """Give answered webhooks per second, and the server's CPU seconds for each."""
@@ -112,9 +113,9 @@ class _Server:
         refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
         if refused:
             raise RuntimeError(f"{refused[0]}\n{out}")
-        count = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index] - wrk always says so
+        count = int(_found(r"(\d+) requests in", out))
         self._sent += count + CONNECTIONS
-        rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index] - the same
+        rate = float(_found(r"Requests/sec:\s+([\d.]+)", out))
         return rate, (self._cpu() - before) / count
 
     def _cpu(self) -> float:
@@ -137,6 +138,13 @@ class _Server:
         """End it."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(10)
+
+
+def _found(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    if found is None:
+        raise RuntimeError(f"wrk said something else:\n{text}")
+    return found[1]
 
 
 def answer(*, quick: bool) -> list[Answer]:

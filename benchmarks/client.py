@@ -1,0 +1,139 @@
+"""The CPU of a call that sends a payment, fifty at a time and one at a time."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from time import process_time
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+import orjson
+
+from benchmarks.bank import running
+from benchmarks.rounds import Answer, Contestant, Run, take_turns
+
+Call: TypeAlias = Callable[[], Awaitable[Any]]
+
+_BODY: Final = {
+    "account_number_id": "account_number_main",
+    "amount": 5000,
+    "currency_code": "USD",
+    "creditor": {"name": "Alex Smith", "account_number": "1234567890"},
+    "creditor_agent": {"routing_number": "111000111"},
+    "description": "Invoice 12345",
+}
+
+
+async def _raw(stack: AsyncExitStack, url: str) -> Call:
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+
+    async def call() -> Any:
+        headers = {"Content-Type": "application/json"}
+        async with session.post(f"{url}/v1/instant_payments", data=orjson.dumps(_BODY), headers=headers) as response:
+            return orjson.loads(await response.read())
+
+    return call
+
+
+async def _leadpay(stack: AsyncExitStack, url: str) -> Call:
+    from leadpay import Agent, LeadClient, Party
+
+    lead = await stack.enter_async_context(LeadClient(client_id="id", client_secret="secret", base_url=url))
+
+    async def call() -> Any:
+        return await lead.instant_payments.send(
+            account_number_id="account_number_main",
+            amount=5000,
+            creditor=Party(name="Alex Smith", account_number="1234567890"),
+            creditor_agent=Agent(routing_number="111000111"),
+            description="Invoice 12345",
+        )
+
+    return call
+
+
+async def _gidgethub(stack: AsyncExitStack, url: str) -> Call:
+    from gidgethub.aiohttp import GitHubAPI
+
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    github = GitHubAPI(session, "benchmark", oauth_token="token", base_url=url)
+    return lambda: github.post("/v1/instant_payments", data=_BODY)
+
+
+async def _increase(stack: AsyncExitStack, url: str) -> Call:
+    from increase import AsyncIncrease, DefaultAioHttpClient
+
+    http = await stack.enter_async_context(DefaultAioHttpClient(base_url=url))
+    client = AsyncIncrease(api_key="key", base_url=url, http_client=http)
+    return lambda: client.real_time_payments_transfers.create(
+        amount=5000,
+        creditor_name="Alex Smith",
+        source_account_number_id="account_number_main",
+        unstructured_remittance_information="Invoice 12345",
+        account_number="1234567890",
+        routing_number="111000111",
+    )
+
+
+async def _stripe(stack: AsyncExitStack, url: str) -> Call:
+    import stripe
+
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    http = stripe.AIOHTTPClient(session=session) if hasattr(stripe, "AIOHTTPClient") else _stripe_http(session)
+    client = stripe.StripeClient("sk_test", base_addresses={"api": url}, http_client=http)
+    return lambda: client.v1.payouts.create_async({"amount": 5000, "currency": "usd", "description": "Invoice 12345"})
+
+
+def _stripe_http(session: aiohttp.ClientSession) -> Any:
+    from stripe._http_client import AIOHTTPClient
+
+    return AIOHTTPClient(session=session)
+
+
+def _run(call: Call, at_once: int) -> Run:
+    async def run(times: int) -> float:
+        left = times
+
+        async def work() -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                await call()
+
+        start = process_time()
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        return process_time() - start
+
+    return run
+
+
+async def _measure(at_once: int, goal: str, *, rounds: int) -> Answer:
+    makers = (("raw aiohttp post + orjson", _raw), ("leadpay", _leadpay), ("gidgethub (a dict)", _gidgethub))
+    peers = (("Stripe, on aiohttp", _stripe), ("Increase, on aiohttp", _increase))
+    async with running() as url, AsyncExitStack() as stack:
+        contestants, notes = [], []
+        for name, make in (*makers, *peers):
+            try:
+                call = await make(stack, url)
+                await call()
+            except Exception as error:  # noqa: BLE001 - a peer that cannot run here is left out, and named
+                notes.append(f"{name} left out: {type(error).__name__}")
+                continue
+            contestants.append(Contestant(name, _run(call, at_once), goal if name == "leadpay" else ""))
+        results = await take_turns(contestants, rounds=rounds, times=300)
+    how = "fifty" if at_once > 1 else "one"
+    return Answer(f"a payment sent, {how} at a time: CPU", "seconds", results, tuple(notes))
+
+
+def answer(*, quick: bool) -> list[Answer]:
+    """Measure, on the second core."""
+    os.sched_setaffinity(0, {1})
+    try:
+        rounds = 6 if quick else 25
+        return [
+            asyncio.run(_measure(50, "<= 1.2", rounds=rounds)),
+            asyncio.run(_measure(1, "<= 1.15", rounds=rounds)),
+        ]
+    finally:
+        os.sched_setaffinity(0, {0, 1})
