@@ -21,10 +21,11 @@ from leadpay.sandbox.outcomes import PREFIX, STORIES
 from leadpay.testing import Deliver
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.router import WebhookRouter
+from tests.fences import fences
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = [block.text for block in fences(README) if block.language == "python"]
 
 
 def run_block(number: int) -> dict[str, object]:

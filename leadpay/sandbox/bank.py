@@ -19,7 +19,7 @@ from leadpay.sandbox.words import REJECTION_REASONS, REQUEST_REASONS, RETURN_REA
 
 
 class Bank(Lifecycle):
-    """Accounts, payments and events in memory: what can be asked of them. How it is made, :class:`Lifecycle` says."""
+    """Accounts, payments and events in memory: what can be asked of them. How it is made, ``Lifecycle`` says."""
 
     # What the client asks for.
 
@@ -213,7 +213,7 @@ class Bank(Lifecycle):
 
         Raises:
             ValueError: the reason is unknown.
-            Refused: as for :meth:`simulate_incoming_return`.
+            Refused: as for ``simulate_incoming_return``.
         """
         if reason not in RETURN_REASONS:
             raise ValueError("reason: is not a return reason")
@@ -229,7 +229,7 @@ class Bank(Lifecycle):
 
         Raises:
             ValueError: the reason is unknown.
-            Refused: as for :meth:`simulate_return_request`.
+            Refused: as for ``simulate_return_request``.
         """
         if reason not in REQUEST_REASONS:
             raise ValueError("reason: is not a reason of a return request")

@@ -52,11 +52,11 @@ class Fault:
     """One thing that goes wrong.
 
     Args:
-        kind: one of :data:`KINDS`.
+        kind: one of :data:`leadpay.sandbox.faults.KINDS`.
         operation: an operation's name such as ``send``, ``token`` or ``webhook``; ``*`` for all.
         times: how often; None for ever.
         probability: how likely each time, from 0 to 1.
-        value: seconds or bytes; see :data:`KINDS`.
+        value: seconds or bytes; see :data:`leadpay.sandbox.faults.KINDS`.
 
     Raises:
         ValueError: one of them makes no sense.

@@ -1,0 +1,26 @@
+"""Whoever does what a page says sees what it shows."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.reader import ROOT, Reader
+from tests.fences import fences
+
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+SHOWN = ("text", "{eval-rst}", "{toctree}", "{command-help}", "{list-table}")
+"""Blocks with which a reader has nothing to do."""
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT / "docs").with_suffix("")))
+def test_a_page_does_what_it_says(
+    path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its blocks are followed in order, in an empty folder."""
+    reader = Reader(pytester, monkeypatch, capsys)
+    try:
+        for block in fences(path.read_text()):
+            if block.language not in SHOWN:
+                reader.follow(block)
+    finally:
+        reader.close()
