@@ -47,7 +47,7 @@ async def serve(
         port: Port to listen on; 0 for any that is free.
         path: Path to receive webhooks at.
         secret: The signing secret; several, separated by commas, while one is being rotated out.
-        inbox: Where to keep events, such as sqlite:///inbox.db
+        inbox: Where to keep events, such as sqlite:///inbox.db or postgresql://host/database
         receive: Only receive into the inbox; another process works on it.
         work: Only work on the inbox; another process receives.
         backfill: Fetch what was missed from the bank's event list, now and every quarter of an hour.

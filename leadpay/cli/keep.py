@@ -20,7 +20,7 @@ from leadpay.inbox.backfill import backfill as walk
 from leadpay.inbox.sqlite import SqliteInbox
 
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
-"""``sqlite:///path``; LEAD_INBOX if it is left out."""
+"""``sqlite:///path`` or ``postgresql://...``; LEAD_INBOX if it is left out."""
 
 inbox = App(name="inbox", help="Look at what an inbox holds, and set right what went wrong.")
 
@@ -30,7 +30,7 @@ async def stats(*, inbox_url: InboxUrl = None, as_json: AsJson = False) -> None:
     """Count events by state and type, and tell how old the oldest waiting one is.
 
     Args:
-        inbox_url: The inbox, such as sqlite:///inbox.db.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
         as_json: One object, for programs.
     """
     async with opened(inbox_url) as kept:
@@ -65,7 +65,7 @@ async def list_kept(
         state: waiting, done, dead or discarded.
         event_type: Only of this type, such as instant_payment.posted.
         limit: At most so many; 0 for all.
-        inbox_url: The inbox, such as sqlite:///inbox.db.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
         as_json: One object a line, without bodies.
     """
     rows = []
@@ -86,7 +86,7 @@ async def show(event_id: str, *, inbox_url: InboxUrl = None, as_json: AsJson = F
 
     Args:
         event_id: Its ID.
-        inbox_url: The inbox, such as sqlite:///inbox.db.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
         as_json: One object, with the body, names and account numbers included.
     """
     async with opened(inbox_url) as kept:
@@ -120,7 +120,7 @@ async def replay(
         event_ids: Which.
         dead: All dead letters.
         handler: Only this handler, as MODULE:NAME, whatever came of it before.
-        inbox_url: The inbox, such as sqlite:///inbox.db.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
     """
     status = 0
     async with opened(inbox_url) as kept:
@@ -140,7 +140,7 @@ async def discard(*event_ids: str, reason: str, inbox_url: InboxUrl = None) -> i
     Args:
         event_ids: Which.
         reason: Why, for whoever looks at them later.
-        inbox_url: The inbox, such as sqlite:///inbox.db.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
     """
     status = 0
     async with opened(inbox_url) as kept:
@@ -157,7 +157,7 @@ async def backfill(*, since: datetime | None = None, inbox_url: InboxUrl = None,
 
     Args:
         since: Where to begin, in local time unless it has an offset; where the last walk ended, if left out.
-        inbox_url: The inbox, such as sqlite:///inbox.db.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
         as_json: One object, for programs.
     """
     # An inbox that isn't there yet is made: it may have been lost in the outage.

@@ -25,6 +25,7 @@ from leadpay.errors import ConfigurationError
 from leadpay.models import Event
 
 if TYPE_CHECKING:
+    from leadpay.inbox.postgres import PostgresInbox as PostgresInbox
     from leadpay.inbox.sqlite import SqliteInbox as SqliteInbox
     from leadpay.inbox.worker import Worker as Worker
     from leadpay.webhooks.dispatcher import Dispatcher
@@ -234,6 +235,7 @@ class Inbox(Protocol):
 
 
 _SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgresql://", "postgres://")
 
 
 def open_inbox(url: str) -> Inbox:
@@ -241,20 +243,27 @@ def open_inbox(url: str) -> Inbox:
 
     Args:
         url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite:///:memory:`` (lost with the process,
-            for tests).
+            for tests), or ``postgresql://user:password@host/database`` (extra ``postgres``).
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: it is none of these, or PostgreSQL's client library is not installed.
     """
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
         from leadpay.inbox.sqlite import SqliteInbox  # noqa: PLC0415 - only who uses it loads it
 
         return SqliteInbox(unquote(url.removeprefix(_SQLITE)))
+    if url.startswith(_POSTGRES):
+        try:
+            from leadpay.inbox.postgres import PostgresInbox  # noqa: PLC0415 - only who uses it has it
+        except ImportError as error:
+            raise ConfigurationError("PostgreSQL needs: pip install 'leadpay[postgres]' 'psycopg[binary]'") from error
+        return PostgresInbox(url)
     # Not quoted: what was meant to be a URL may hold a password.
-    raise ConfigurationError("an inbox's URL must begin with sqlite:///")
+    raise ConfigurationError("an inbox's URL must begin with sqlite:/// or postgresql://")
 
 
 _HOMES: Final = {
+    "PostgresInbox": "leadpay.inbox.postgres",
     "SqliteInbox": "leadpay.inbox.sqlite",
     "Worker": "leadpay.inbox.worker",
 }
