@@ -65,8 +65,8 @@ class Attempts:
         """Whether the last attempt asks for nothing but another one with a new token."""
         self.fact: CallStarted | None = None
         """What an observer was told at the start."""
-        self.error: LeadError = NoAnswerError()
-        """What the last attempt ended in."""
+        self.error: LeadError
+        """What the last attempt ended in, if it was not a yes."""
 
     @property
     def may_have_happened(self) -> bool:

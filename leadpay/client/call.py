@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import os
 import random
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
@@ -14,7 +14,15 @@ from leadpay.client.attempts import CONFLICT, SERVER_ERROR, Attempts, Verdict, j
 from leadpay.client.auth import TokenSource
 from leadpay.client.requests import Kind, Request
 from leadpay.client.retry import RetryPolicy, retry_after
-from leadpay.client.transport import MAX_RESPONSE_BYTES, Response, Send
+from leadpay.client.transport import (
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    IDEMPOTENCY_KEY,
+    MAX_RESPONSE_BYTES,
+    Response,
+    Send,
+)
 from leadpay.clock import Clock, SystemClock
 from leadpay.config import Timeouts
 from leadpay.errors import (
@@ -44,8 +52,8 @@ class Chance:
     clock: Clock = attrs.Factory(SystemClock)
     random: Callable[[], float] = random.random
     """A number from 0 up to, not including, 1."""
-    new_key: Callable[[], str] = lambda: str(uuid.uuid4())
-    """An idempotency key that nobody has used."""
+    new_key: Callable[[], str] = lambda: os.urandom(16).hex()
+    """An idempotency key that nobody has used. As good as a UUID, and spelled in a tenth of the time."""
 
 
 Settle = Callable[[float], Awaitable[T | None]]
@@ -78,14 +86,14 @@ class Caller:
         self.chance = chance
         self._now = chance.clock.monotonic
 
-    async def call(
+    def call(
         self,
         request: Request,
         read: Callable[[Any], T],
         *,
         settle: Settle[T] | None = None,
         deadline: float | None = None,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Make one call, with as many attempts as its kind, the policy and the time allow.
 
         Args:
@@ -98,7 +106,7 @@ class Caller:
             LeadError: whatever prevents a result; every error of a write has its key.
         """
         attempts = Attempts(request, self._now() + self._timeouts.deadline if deadline is None else deadline)
-        return await self._make(attempts, read, settle)
+        return self._make(attempts, read, settle)
 
     async def _make(self, attempts: Attempts, read: Callable[[Any], T], settle: Settle[T] | None) -> T:
         request = attempts.request
@@ -121,9 +129,11 @@ class Caller:
 
     async def _attempt(self, attempts: Attempts) -> Response | None:
         """Send once; give the answer if it is a yes, remember it if it is no reason to stop, else raise."""
-        request = attempts.request
+        request, tokens = attempts.request, self._tokens
         try:
-            token = await self._token(attempts)
+            token = None if tokens is None or attempts.rejected is not None else tokens.current()
+            if token is None and tokens is not None:
+                token = await self._new_token(attempts, tokens)
         except LeadError as error:
             refused = isinstance(error, APIError) and error.status < SERVER_ERROR
             attempts.error = error if refused else RequestNotSentError(f"no access token: {type(error).__name__}")
@@ -143,12 +153,11 @@ class Caller:
             attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
             return None
         attempts.on_its_way = False
-        request_id = response.headers.get(REQUEST_ID)
-        self._log(attempts, response.status, start, request_id)
+        self._log(attempts, response.status, start, response)
         verdict = judge(response.status, request.kind)
         if verdict is Verdict.DONE:
             return response
-        attempts.error = self._error(response, request_id)
+        attempts.error = self._error(response)
         if verdict is Verdict.UNKNOWN:
             attempts.unknown = True
         elif verdict is Verdict.UNAUTHORIZED and token is not None and attempts.rejected is None:
@@ -159,17 +168,13 @@ class Caller:
             raise attempts.signed(attempts.error) if verdict is Verdict.REFUSED else attempts.final()
         return None
 
-    async def _go(self, attempts: Attempts, headers: dict[str, str], left: float) -> Response:
-        return await self._send(attempts.request, headers, left)
+    def _go(self, attempts: Attempts, headers: Mapping[str, str], left: float) -> Awaitable[Response]:
+        return self._send(attempts.request, headers, left)
 
-    async def _token(self, attempts: Attempts) -> str | None:
-        if self._tokens is None:
-            return None
-        if attempts.rejected is None and (token := self._tokens.current()) is not None:
-            return token
+    async def _new_token(self, attempts: Attempts, tokens: TokenSource) -> str:
         try:
             async with asyncio.timeout(attempts.deadline - self._now()):
-                token = await self._tokens.get(attempts.rejected)
+                token = await tokens.get(attempts.rejected)
         except TimeoutError:
             raise RequestNotSentError from None
         if token == attempts.rejected:
@@ -177,13 +182,13 @@ class Caller:
         return token
 
     def _headers(self, request: Request, token: str | None) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
+        headers: dict[str, str] = {ACCEPT: "application/json"}
         if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+            headers[AUTHORIZATION] = f"Bearer {token}"
         if request.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers[CONTENT_TYPE] = "application/json"
         if request.key is not None:
-            headers["Idempotency-Key"] = request.key
+            headers[IDEMPOTENCY_KEY] = request.key
         return headers
 
     def _read(self, response: Response, attempts: Attempts, read: Callable[[Any], T]) -> T:
@@ -200,7 +205,7 @@ class Caller:
             error.body, error.status = response.body, response.status
             raise attempts.signed(error) from None
 
-    def _error(self, response: Response, request_id: str | None) -> APIError:
+    def _error(self, response: Response) -> APIError:
         try:
             problem = orjson.loads(response.body or b"")
         except orjson.JSONDecodeError:
@@ -209,7 +214,7 @@ class Caller:
         return APIError.of(
             response.status,
             problem if isinstance(problem, dict) else None,
-            request_id=request_id,
+            request_id=response.headers.get(REQUEST_ID),
             retry_after=wait,
         )
 
@@ -251,9 +256,10 @@ class Caller:
         logger.info("%s: attempt %d failed, again in %.3f s", attempts.request.operation, attempts.count, wait)
         await self.chance.clock.sleep(wait)
 
-    def _log(self, attempts: Attempts, result: object, start: float, request_id: str | None) -> None:
+    def _log(self, attempts: Attempts, result: object, start: float, response: Response | None) -> None:
         if logger.isEnabledFor(logging.DEBUG):
             request = attempts.request
+            request_id = None if response is None else response.headers.get(REQUEST_ID)
             path = request.path.partition("?")[0]
             took = (self._now() - start) * 1000
             logger.debug(

@@ -1,7 +1,7 @@
 """A caller that tells an observer of each call and each attempt."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from leadpay.client.attempts import Attempts
@@ -46,7 +46,7 @@ class ObservedCaller(Caller):
             took = self._now() - start
             tell(self._observer, CallEnded(started, attempts.count, _name(ended), unknown, payment_id, took))
 
-    async def _go(self, attempts: Attempts, headers: dict[str, str], left: float) -> Response:
+    async def _go(self, attempts: Attempts, headers: Mapping[str, str], left: float) -> Response:
         assert attempts.fact is not None  # noqa: S101 - for the type checker; _make has told it
         started = AttemptStarted(attempts.fact, attempts.count)
         tell(self._observer, started)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 import aiohttp
+from multidict import istr
 from yarl import URL
 
 from leadpay.client.requests import Request
@@ -12,6 +13,12 @@ from leadpay.errors import NoAnswerError, RequestNotSentError
 
 MAX_RESPONSE_BYTES: Final = 16_777_216
 """Largest answer that is read, in bytes, after decompression: sixty times a full page of the longest payments."""
+
+# Names that aiohttp need not fold to lower case at each call, which would cost a third more for all the headers.
+ACCEPT: Final = istr("Accept")
+AUTHORIZATION: Final = istr("Authorization")
+CONTENT_TYPE: Final = istr("Content-Type")
+IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 """No connection came about (DNS, connect, TLS, proxy), so the bank surely saw nothing."""
@@ -58,7 +65,8 @@ class Transport:
         if self._session.closed:
             raise RequestNotSentError("no connection to the bank: the session is closed")
         try:
-            async with self._session.request(
+            # Without `async with`, which would release the connection once more after the last byte has done so.
+            response = await self._session.request(
                 request.method,
                 URL(self._base_url + request.path, encoded=True),
                 data=request.body,
@@ -67,8 +75,13 @@ class Transport:
                 # A redirect could carry the token elsewhere.
                 allow_redirects=False,
                 raise_for_status=False,
-            ) as response:
-                return Response(response.status, response.headers, await _read(response))
+            )
+            try:
+                body = await _read(response)
+            except BaseException:
+                response.close()
+                raise
+            return Response(response.status, response.headers, body)
         except _NOT_SENT as error:
             raise RequestNotSentError(f"no connection to the bank: {type(error).__name__}") from None
         except Exception as error:  # noqa: BLE001 - whatever aiohttp, ssl or zlib raise: nobody knows what the bank saw
@@ -81,12 +94,14 @@ class Transport:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """Read no more than the limit, whatever the headers promise."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > MAX_RESPONSE_BYTES:
-            response.close()
-            return None
+    content = response.content
+    chunk = await content.readany()
+    chunks, size = [chunk], len(chunk)
+    while size <= MAX_RESPONSE_BYTES:
+        if content.at_eof():
+            return chunk if len(chunks) == 1 else b"".join(chunks)
+        chunk = await content.readany()
         chunks.append(chunk)
-    return b"".join(chunks)
+        size += len(chunk)
+    response.close()
+    return None
