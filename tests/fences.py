@@ -1,6 +1,7 @@
 """The fenced blocks of a Markdown page."""
 
 import re
+from textwrap import dedent
 from typing import NamedTuple
 
 
@@ -14,6 +15,6 @@ class Block(NamedTuple):
 
 
 def fences(page: str) -> list[Block]:
-    """Find all blocks of a page, in order."""
-    found = re.finditer(r"^```([^\n`]*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    return [Block(one[1].strip(), one[2], page[: one.start(2)].count("\n") + 1) for one in found]
+    """Find all blocks of a page, in order, those inside of lists too."""
+    found = re.finditer(r"^( *)```([^\n`]*)\n(.*?)^\1```$", page, re.DOTALL | re.MULTILINE)
+    return [Block(one[2].strip(), dedent(one[3]), page[: one.start(3)].count("\n") + 1) for one in found]

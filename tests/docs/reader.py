@@ -51,6 +51,7 @@ class Reader:
         self._capsys = capsys
         self._ports = {port: str(unused_port()) for port in PORTS}
         self._names: dict[str, Any] = {"__name__": "page"}
+        self._status: object = 0
         self._terminals: list[subprocess.Popen[str]] = []
         monkeypatch.syspath_prepend(str(pytester.path))
         settings = {
@@ -91,23 +92,34 @@ class Reader:
             self._expect(expected, self._do(shlex.split(line), expected))
 
     def _do(self, words: list[str], expected: str) -> str:
+        """Do what a command does; give what it prints."""
         match words:
-            case ["export", *settings]:
-                for setting in settings:
-                    self._monkeypatch.setenv(*setting.split("=", 1))
-                return ""
-            case ["pip", "install", *requirements]:
-                self._check(requirements)
-                return ""
             case ["leadpay", "sandbox" | "serve", *_]:
                 return self._open_terminal(words, expected)
             case ["leadpay", *arguments]:
                 return self._printed(lambda: run(arguments))
             case ["python", script]:
-                return self._printed(lambda: runpy.run_path(script, run_name="__main__"))
+                path = ROOT / script if script.startswith("examples/") else Path(script)
+                return self._printed(lambda: runpy.run_path(str(path), run_name="__main__"))
             case ["pytest", *arguments]:
                 return self._test(arguments)
-        raise AssertionError(f"nobody knows how to type {shlex.join(words)}")
+            case ["echo", "$?"]:
+                return f"{self._status}\n"
+        self._prepare(words)
+        return ""
+
+    def _prepare(self, words: list[str]) -> None:
+        """Do what prints nothing that matters."""
+        match words:
+            case ["export", *settings]:
+                for setting in settings:
+                    self._monkeypatch.setenv(*setting.split("=", 1))
+            case ["pip", "install", "."]:
+                self._install()
+            case ["pip", "install", *requirements]:
+                self._check(requirements)
+            case _:
+                raise AssertionError(f"nobody knows how to type {shlex.join(words)}")
 
     def _check(self, requirements: list[str]) -> None:
         """Installing is tested elsewhere; here, that what is asked for exists."""
@@ -117,15 +129,26 @@ class Reader:
             assert asked, requirement
             assert set((asked[1] or "").split(",")) - {""} <= set(extras), requirement
 
+    def _install(self) -> None:
+        """Write what an installation leaves for ``importlib.metadata``; the folder is on the path already."""
+        project = tomllib.loads((self._pytester.path / "pyproject.toml").read_text())["project"]
+        groups = project["entry-points"].items()
+        points = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in some.items()) for group, some in groups)
+        metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        folder = self._pytester.mkdir(f"{project['name'].replace('-', '_')}-{project['version']}.dist-info")
+        (folder / "METADATA").write_text(metadata)
+        (folder / "entry_points.txt").write_text(points)
+
     def _printed(self, action: Any) -> str:
         self._capsys.readouterr()
+        self._status = 0
         with self._forgetting_modules():
             try:
                 action()
             except SystemExit as ended:
-                code = ended.code
-                return self._capsys.readouterr().out + (f"exit status {code}\n" if code else "")
-        return self._capsys.readouterr().out
+                self._status = ended.code or 0
+        printed = self._capsys.readouterr()
+        return printed.out or printed.err
 
     def _test(self, arguments: list[str]) -> str:
         self._capsys.readouterr()
