@@ -11,6 +11,7 @@ from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, Pr
 from leadpay.client.call import Caller, Chance
 from leadpay.client.events import Events
 from leadpay.client.instant_payments import InstantPayments
+from leadpay.client.logins import in_netrc
 from leadpay.client.observed import ObservedCaller
 from leadpay.client.requests import Request
 from leadpay.client.retry import RetryPolicy
@@ -39,7 +40,8 @@ class LeadClient:
         base_url: another address, such as a pretend bank's; without TLS on loopback only.
         token: instead of credentials, a token, or a coroutine function that takes the token that was just rejected,
             or None, and gives one.
-        session: an aiohttp session to borrow, without an auth of its own; it is never closed here.
+        session: an aiohttp session to borrow, without an auth of its own, nor one for the bank's host in a netrc
+            file that it trusts; it is never closed here.
         retry: when to try again.
         timeouts: how long to wait.
         chance: where time, randomness and keys come from.
@@ -164,9 +166,15 @@ class LeadClient:
             raise ConfigurationError("this client is closed; make a new one")
         if self._caller is not None:
             raise ConfigurationError("this client belongs to another event loop; make one for each")
-        if getattr(self._borrowed, "_loop", loop) is not loop:
+        borrowed = self._borrowed
+        if getattr(borrowed, "_loop", loop) is not loop:
             # Else each call would fail within aiohttp, where nobody can tell what was sent.
             raise ConfigurationError("session: belongs to another event loop")
+        if borrowed is not None and borrowed.trust_env and in_netrc(self._base_url):
+            raise ConfigurationError(
+                "session: trusts the environment, whose netrc file has a login for the bank's host, which contradicts "
+                "the bank's token; make the session without trust_env, or take the login out"
+            )
 
     def _wire(self) -> Caller:
         session = self._borrowed

@@ -1,7 +1,7 @@
 """A Page, and ``async for`` over cursors in constant memory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import attrs
 
@@ -19,6 +19,25 @@ Fetch = Callable[[Mapping[str, Any]], Awaitable[tuple[tuple[T, ...], bool]]]
 """Gets one page: its objects, and whether there are more."""
 
 
+class Trail(NamedTuple):
+    """What a walk remembers of where it has been: one cursor, however long it gets (Brent's algorithm).
+
+    The cursor is replaced after 1, 2, 4, 8 ... steps, so that sooner or later it lies on any circle, and stays for
+    longer than the circle is long.
+    """
+
+    mark: Any = None
+    steps: int = 0
+    patience: int = 1
+
+    def on(self, cursor: Any) -> "Trail | None":
+        """Go on to a cursor; None if the walk has been there before."""
+        if cursor == self.mark:
+            return None
+        steps = self.steps + 1
+        return Trail(cursor, 0, self.patience * 2) if steps == self.patience else self._replace(steps=steps)
+
+
 @attrs.frozen
 class Page(Generic[T]):
     """One page of a list. ``async for`` goes on from it, over all pages that follow."""
@@ -28,6 +47,7 @@ class Page(Generic[T]):
     _query: Mapping[str, Any] = attrs.field(repr=False)
     _fetch: Fetch[T] = attrs.field(repr=False, eq=False)
     _empty: int = attrs.field(default=0, repr=False, eq=False)
+    _trail: Trail = attrs.field(default=Trail(), repr=False, eq=False)
 
     async def next_page(self) -> "Page[T] | None":
         """Get the page that follows; None if this is the last one.
@@ -38,21 +58,22 @@ class Page(Generic[T]):
         """
         if not self.has_more:
             return None
-        query, empty = self._next_query()
+        query, empty, trail = self._next_query()
         objects, has_more = await self._fetch(query)
-        return Page(objects, has_more, query, self._fetch, empty)
+        return Page(objects, has_more, query, self._fetch, empty, trail)
 
-    def _next_query(self) -> tuple[Mapping[str, Any], int]:
+    def _next_query(self) -> tuple[Mapping[str, Any], int, Trail]:
         if not self.objects:
             if self._empty + 1 >= MAX_EMPTY_PAGES:
                 raise _stuck(f"is empty {MAX_EMPTY_PAGES} times in a row, although has_more is true")
-            return self._query, self._empty + 1
+            return self._query, self._empty + 1, self._trail
         backwards = "ending_before" in self._query
         name, edge = ("ending_before", self.objects[0]) if backwards else ("starting_after", self.objects[-1])
         cursor = getattr(edge, "id")  # noqa: B009 - only things with IDs are listed; the type can't say so
-        if self._query.get(name) == cursor:
-            raise _stuck("ends where it began, although has_more is true")
-        return {**self._query, name: cursor}, 0
+        trail = self._trail.on(cursor)
+        if trail is None or self._query.get(name) == cursor:
+            raise _stuck("ends where it has been before, although has_more is true")
+        return {**self._query, name: cursor}, 0, trail
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """Walk over this page and all that follow, holding one page at a time."""

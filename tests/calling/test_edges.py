@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from leadpay.client import LeadClient
+from leadpay.client.call import Chance
 from leadpay.config import BASE_URLS
 from leadpay.errors import (
     ConfigurationError,
@@ -203,6 +206,48 @@ def test_a_session_of_another_event_loop_is_refused() -> None:
         await session.close()
 
     asyncio.run(use(asyncio.run(make())))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("machine 127.0.0.1 login me password canary", True),
+        ("default login me password canary", True),
+        ("machine elsewhere.example login me password canary", False),
+        ("nonsense", False),
+    ],
+)
+@pytest.mark.parametrize("place", ["NETRC", "HOME"])
+async def test_a_login_in_netrc_that_a_borrowed_session_would_use_is_refused(
+    *, line: str, refused: bool, place: str, new_bank: Any, send: Any, payment: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Before anything is sent, with the key: aiohttp takes no token beside it, and would say so as anybody could."""
+    (tmp_path / ".netrc").write_text(line)
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv(place, str(tmp_path / ".netrc" if place == "NETRC" else tmp_path))
+    bank = await new_bank((200, payment()))
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        lead = bank.client(session=session)
+        if refused:
+            with pytest.raises(ConfigurationError, match="netrc") as caught:
+                await send(lead, "mine")
+            assert caught.value.idempotency_key == "mine"
+            assert "canary" not in str(caught.value)
+        else:
+            assert (await send(lead)).id == ID
+    assert bool(bank.requests) is not refused
+
+
+@pytest.mark.asyncio
+async def test_every_write_without_a_key_gets_one_of_its_own(new_bank: Any, send: Any, payment: Any) -> None:
+    """Of 128 random bits."""
+    bank = await new_bank((200, payment()))
+    async with bank.client(chance=Chance()) as lead:
+        for _ in range(5):
+            await send(lead)
+    assert len(bank.keys) == 5
+    assert all(re.fullmatch("[0-9a-f]{32}", key) for key in bank.keys)
 
 
 @pytest.mark.asyncio

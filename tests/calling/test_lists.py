@@ -50,6 +50,20 @@ async def test_a_list_that_does_not_advance_ends_in_an_error(stuck: dict[str, An
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("lead_in", [0, 1, 5])
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+async def test_a_list_that_goes_round_in_a_circle_ends_in_an_error(lead_in: int, length: int) -> None:
+    """However many pages the circle has, and wherever it begins, it is not gone round more than a few times."""
+    straight = [page(f"on_{number}", more=True) for number in range(lead_in)]
+    circle = [page(f"round_{number}", more=True) for number in range(length)]
+    bank = Bank(*straight, *circle * 20)
+    with pytest.raises(MalformedResponseError, match="has been before"):
+        async for _ in bank.payments.list():
+            pass
+    assert len(bank.sent) <= 3 * (lead_in + length) + 2
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("body", "paths"),
     [
