@@ -1,7 +1,8 @@
 """What more than one folder of tests asks for."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import pytest
 import pytest_asyncio
 
 from tests.scene import Scene, played
@@ -13,3 +14,12 @@ pytest_plugins = ["leadpay.testing", "pytester"]
 async def scene() -> AsyncIterator[Scene]:
     async with played() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Start a real PostgreSQL once, for who asks for it."""
+    from tests.keeping.server import serving  # noqa: PLC0415 - loaded by whoever needs it
+
+    with serving() as url:
+        yield url

@@ -11,18 +11,11 @@ import pytest_asyncio
 from leadpay.inbox import Inbox, open_inbox
 from leadpay.inbox.sqlite import SqliteInbox
 from tests.keeping.gates import Flaky
-from tests.keeping.server import fresh_schema, serving
+from tests.keeping.server import fresh_schema
 from tests.keeping.story import Bench
 
 STORES = ("memory", "file", "postgres")
 """Each has a fixture ``NAME_url``; the whole contract runs on each."""
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Start a real PostgreSQL once, for who asks for it."""
-    with serving() as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""Between a process and PostgreSQL: counts what is said, and at one statement calls for the end of whoever said it."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+PORT: Final = 5432
+"""PostgreSQL names its socket after it."""
+
+
+class Wire:
+    """Hands on what passes, until it strikes.
+
+    Args:
+        server: the URL of a server that listens on a Unix socket.
+        strike: at which message from the client to strike, counted from one; None to count only.
+        when: ``before`` it is handed on, ``during`` (half of it was), or ``after`` (the answer is kept back).
+    """
+
+    def __init__(self, server: str, *, strike: int | None = None, when: str = "before") -> None:
+        found = re.search(r"host=([^&]+)", server)
+        assert found
+        self._server, self._home = server, found[1]
+        self._strike = strike
+        self._when = when
+        self.hit: Callable[[], object] = lambda: None
+        """Called at the strike; afterwards nothing is handed on any more."""
+        self.struck = False
+        self.kinds: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """Give the URL by which the server is reached through this wire."""
+        with tempfile.TemporaryDirectory(prefix="leadpay-") as home:
+            server = await asyncio.start_unix_server(self._serve, Path(home) / f".s.PGSQL.{PORT}")
+            try:
+                yield self._server.replace(self._home, home)
+            finally:
+                server.close()
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        there, here = await asyncio.open_unix_connection(f"{self._home}/.s.PGSQL.{PORT}")
+        back = asyncio.create_task(self._bring_back(there, writer))
+        try:
+            await self._bring(reader, here)
+            if self.struck and self._when == "after":
+                await back
+        finally:
+            back.cancel()
+            for one in (here, writer):
+                one.close()
+            await asyncio.gather(back, return_exceptions=True)
+
+    async def _bring(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while not self.struck and (data := await client.read(1 << 16)):
+                self.kinds.append(_kind(data))
+                if len(self.kinds) != self._strike:
+                    server.write(data)
+                    continue
+                self.struck = True
+                server.write({"before": b"", "during": data[: len(data) // 2], "after": data}[self._when])
+                if self._when != "after":
+                    self.hit()
+
+    async def _bring_back(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await server.read(1 << 16):
+                if not self.struck:
+                    client.write(data)
+                elif self._when == "after":
+                    self.hit()
+                    return
+
+
+def _kind(data: bytes) -> str:
+    """Name a message by the words of the statement in it."""
+    words = re.findall(rb"\b(?:[A-Z]{3,}|leadpay_\w+|effects)\b", data[:4_000])
+    return b" ".join(words).decode()[:60]
