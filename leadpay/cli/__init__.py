@@ -1,6 +1,7 @@
 """The ``leadpay`` command: what it is made of, and how it ends."""
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from cyclopts import App
 from leadpay import __version__
 from leadpay.cli import deliver, hear, keep, look, play, plugins
 from leadpay.cli.screen import say
+from leadpay.cli.statuses import FAILED, INTERRUPTED, NOT_SO, PIPE_CLOSED, USER_MISTAKE
 from leadpay.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -19,21 +21,6 @@ from leadpay.errors import (
     NotFoundError,
     RouterError,
 )
-
-NOT_SO = 1
-"""The exit status for an answer of no: nothing has that ID, a handler is missing, a webhook was refused."""
-
-USER_MISTAKE = 2
-"""The exit status for what the user can mend: an argument, a setting, credentials, a port that is taken."""
-
-FAILED = 3
-"""The exit status for a bank, an endpoint or a network that failed."""
-
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it; commands that run until Ctrl-C end with 0."""
-
-PIPE_CLOSED = 141
-"""The exit status when the reader of our output has gone, as shells have it."""
 
 app = App(
     name="leadpay",
@@ -72,9 +59,16 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except (LeadError, OSError) as error:
-        say(f"leadpay: {error}", file=sys.stderr)
+        say(f"leadpay: {_reason(error)}", file=sys.stderr)
         sys.exit(status_of(error))
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _reason(error: LeadError | OSError) -> str:
+    """Say what is wrong and, where it isn't plain, what to do about it."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}; choose another with --port, or 0 for any that is free"
+    return str(error)
 
 
 def status_of(error: LeadError | OSError) -> int:

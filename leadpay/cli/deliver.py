@@ -12,7 +12,8 @@ import attrs
 import orjson
 from cyclopts import Parameter
 
-from leadpay.cli.screen import progress, say, say_json, until_stopped
+from leadpay.cli.screen import progress, say, say_json, unless, until_stopped
+from leadpay.cli.statuses import FAILED, INTERRUPTED, NOT_SO
 from leadpay.client import LeadClient
 from leadpay.config import Settings
 from leadpay.converter import structure_event, unstructure
@@ -108,15 +109,13 @@ async def listen(
     start = datetime.now(UTC) if since is None else since.astimezone()
     async with LeadClient.from_env() as lead, until_stopped() as stopped:
         follower = Follower(lead, to, _first(secret), start, as_json=as_json)
+        if once:
+            await unless(stopped, follower.look())
+            return INTERRUPTED if stopped.is_set() else NOT_SO if follower.refused else 0
         while not stopped.is_set():
-            await follower.look()
-            if once:
-                break
-            try:
-                await asyncio.wait_for(stopped.wait(), interval)
-            except TimeoutError:
-                continue
-    return 1 if once and follower.refused else 0
+            await unless(stopped, follower.look())
+            await unless(stopped, asyncio.sleep(interval))
+    return 0
 
 
 class Follower:
@@ -224,5 +223,5 @@ def _first(secret: str | None) -> str:
 def _exit_status(status: int | None) -> int:
     """Success is any 2xx; no answer is a failure of the network, anything else a no."""
     if status is None:
-        return 3
-    return 0 if 200 <= status < 300 else 1  # noqa: PLR2004 - what 2xx means
+        return FAILED
+    return 0 if 200 <= status < 300 else NOT_SO  # noqa: PLR2004 - what 2xx means

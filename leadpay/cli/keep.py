@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from leadpay.cli.look import AsJson, flat
 from leadpay.cli.screen import progress, say, say_json, table
+from leadpay.cli.statuses import NOT_SO
 from leadpay.client import LeadClient
 from leadpay.errors import ConfigurationError
 from leadpay.inbox import Delivery, EventState, Inbox, open_inbox
@@ -92,7 +93,8 @@ async def show(event_id: str, *, inbox_url: InboxUrl = None, as_json: AsJson = F
     async with opened(inbox_url) as kept:
         found = await kept.get(event_id)
     if found is None:
-        return _unknown(event_id)
+        say(f"{event_id}: there is no such event here")
+        return NOT_SO
     body = None if found.body is None else _read(found.body)
     if as_json:
         say_json({**facts(found), "body": body})
@@ -113,6 +115,7 @@ async def replay(
     dead: bool = False,
     handler: str | None = None,
     inbox_url: InboxUrl = None,
+    as_json: AsJson = False,
 ) -> int:
     """Have events handled again; by the handlers that gave up, unless one is named. They keep their time of receipt.
 
@@ -121,34 +124,40 @@ async def replay(
         dead: All dead letters.
         handler: Only this handler, as MODULE:NAME, whatever came of it before.
         inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+        as_json: One object a line, for programs.
     """
     status = 0
     async with opened(inbox_url) as kept:
         chosen = [*event_ids, *([one.event_id async for one in kept.deliveries(state="dead")] if dead else [])]
         for event_id in chosen:
-            if await kept.replay(event_id, handler=handler, now=time()):
-                say(f"{event_id}: will be handled again")
+            replayed = await kept.replay(event_id, handler=handler, now=time())
+            status |= not replayed
+            if as_json:
+                say_json({"id": event_id, "replayed": replayed})
             else:
-                status = _unknown(event_id, "there is nothing to replay")
+                say(f"{event_id}: {'will be handled again' if replayed else 'there is nothing to replay'}")
     return status
 
 
 @inbox.command
-async def discard(*event_ids: str, reason: str, inbox_url: InboxUrl = None) -> int:
+async def discard(*event_ids: str, reason: str, inbox_url: InboxUrl = None, as_json: AsJson = False) -> int:
     """Throw waiting or dead events away; they are kept, and can be replayed.
 
     Args:
         event_ids: Which.
         reason: Why, for whoever looks at them later.
         inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+        as_json: One object a line, for programs.
     """
     status = 0
     async with opened(inbox_url) as kept:
         for event_id in event_ids:
-            if await kept.discard(event_id, reason=reason, now=time()):
-                say(f"{event_id}: discarded")
+            discarded = await kept.discard(event_id, reason=reason, now=time())
+            status |= not discarded
+            if as_json:
+                say_json({"id": event_id, "discarded": discarded})
             else:
-                status = _unknown(event_id, "it is neither waiting nor dead")
+                say(f"{event_id}: {'discarded' if discarded else 'it is neither waiting nor dead'}")
     return status
 
 
@@ -235,8 +244,3 @@ def _read(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return "(cannot be read)"
-
-
-def _unknown(event_id: str, why: str = "there is no such event here") -> int:
-    say(f"{event_id}: {why}")
-    return 1

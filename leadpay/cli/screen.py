@@ -2,8 +2,8 @@
 
 import signal
 import sys
-from asyncio import Event, get_running_loop
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from asyncio import FIRST_COMPLETED, Event, create_task, get_running_loop, wait
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -67,6 +67,17 @@ async def until_stopped() -> AsyncIterator[Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+async def unless(stopped: Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do something, however long it takes, but drop it once the event is set."""
+    doing, waiting = create_task(work), create_task(stopped.wait())
+    await wait([doing, waiting], return_when=FIRST_COMPLETED)
+    dropped = doing.cancel()
+    waiting.cancel()
+    await wait([doing, waiting])
+    if not dropped:
+        doing.result()
 
 
 def masked(text: str) -> str:

@@ -180,8 +180,12 @@ class Sandbox:
         self._deliverer = Deliverer(self.clock, self._session, self._show, self._wake, self.faults)
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            await self._session.close()
+            raise
         host, port = self._runner.addresses[0][:2]
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if isinstance(self.clock, ManualClock):

@@ -70,7 +70,8 @@ def load_plugins(
 ) -> tuple[Plugin, ...]:
     """Include the routers of installed plugins, by distribution name and then entry point name.
 
-    All are imported before the first is included: where one cannot be, a start-up fails with the router as it was.
+    All are imported and looked at before the first is included: where one cannot be, a start-up fails with the router
+    as it was.
 
     Args:
         router: what they are included in, after all that it has already.
@@ -90,9 +91,16 @@ def load_plugins(
     """
     if on_error not in ("raise", "skip"):
         raise ConfigurationError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
-    plugins = [_settle(one, on_error) for one in find_plugins(only=only, skip=skip, found=found)]
-    included = [_settle(_include(router, one), on_error) for one in plugins if one.error is None]
-    return tuple(one for one in included if one.error is None)
+    present = router.relatives()
+    fitting: dict[WebhookRouter, Plugin] = {}
+    for plugin in find_plugins(only=only, skip=skip, found=found):
+        one = _settle(_fitted(plugin, present), on_error)
+        if one.router is not None:
+            present.update(one.router.tree())
+            fitting[one.router] = one
+    for included in fitting:
+        router.include(included)
+    return tuple(fitting.values())
 
 
 def find_plugins(
@@ -132,11 +140,11 @@ def _load(point: EntryPoint) -> Plugin:
     return attrs.evolve(plugin, router=offered)
 
 
-def _include(router: WebhookRouter, plugin: Plugin) -> Plugin:
-    try:
-        router.include(plugin.router)  # type: ignore[arg-type]  # the caller has looked
-    except RouterError as error:
-        return _broken(plugin, str(error), error)
+def _fitted(plugin: Plugin, present: Collection[WebhookRouter]) -> Plugin:
+    """Look whether its router can be included beside those that are present."""
+    for added in () if plugin.router is None else plugin.router.tree():
+        if added in present:
+            return _broken(plugin, f"{plugin.place}: {added.name} is in this tree already")
     return plugin
 
 

@@ -180,13 +180,10 @@ class WebhookRouter:
             raise RouterError(f"{self.name}: include() takes a WebhookRouter, not {type(other).__name__}")
         if self in other.tree():
             raise RouterError(f"{self.name}: cannot include {other.name}, which is or includes {self.name}")
-        added = set(other.tree())
-        for root in self._roots():
-            for present in root.tree():
-                if present in added:
-                    raise RouterError(
-                        f"{self.name}: cannot include {other.name}: {present.name} is in this tree already"
-                    )
+        present = self.relatives()
+        for added in other.tree():
+            if added in present:
+                raise RouterError(f"{self.name}: cannot include {other.name}: {added.name} is in this tree already")
         self._entries.append(other)
         other._parents.append(self)  # noqa: SLF001 - its own kind
         self._changed()
@@ -199,6 +196,10 @@ class WebhookRouter:
         for entry in self._entries:
             if isinstance(entry, WebhookRouter):
                 yield from entry.tree()
+
+    def relatives(self) -> "set[WebhookRouter]":
+        """All routers of the tree that this one is in, itself too: those that cannot be included in it again."""
+        return {router for root in self._roots() for router in root.tree()}
 
     def routes(self) -> Iterator[Route]:
         """All routes, included ones too, in the order in which they run."""

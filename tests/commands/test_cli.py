@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -134,6 +135,25 @@ def test_a_port_that_is_taken_is_one_line(handlers: str, capsys: pytest.CaptureF
     """No traceback for what the user can mend."""
     assert status_of("serve", f"{handlers}:router", "--secret", "whsec_1", "--host", "203.0.113.1") == 2
     assert capsys.readouterr().err.startswith("leadpay: ")
+
+
+def test_a_bank_whose_port_is_taken_is_one_line(tmp_path: Path) -> None:
+    """It names the address and the way out, and leaves nothing open behind it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-X", "dev", "-m", "leadpay", "sandbox", "--port", port],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("leadpay: ")
+    assert port in line
+    assert line.endswith("choose another with --port, or 0 for any that is free")
 
 
 def talk_to(arguments: list[str], path: str, method: str, *, lines: int = 1) -> tuple[str, int, int]:

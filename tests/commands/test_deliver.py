@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from leadpay.cli.deliver import MAX_SEEN, Follower, change_field
-from leadpay.errors import ConfigurationError
+from leadpay.errors import ConfigurationError, RequestNotSentError
 from leadpay.webhooks import HEADER, verify
 from tests.pretending.ear import Ear
 from tests.scene import Scene
@@ -142,6 +142,32 @@ async def test_listening_goes_on_until_it_is_stopped(
         assert len(ear.heard) == 2
         out = capsys.readouterr().out
         assert ear.is_signed(out.splitlines()[0].removeprefix("export LEAD_WEBHOOK_SECRETS="))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--once",), 130)])
+async def test_ctrl_c_ends_a_long_backlog(options: tuple[str, ...], status: int, online: Scene, invoke: Any) -> None:
+    """What is still to be delivered is left; whoever waits for the end of it is told so."""
+    await online.send_to("1234567890")
+    async with Ear().listening() as ear:
+        ear.gate = asyncio.Event()  # nothing is answered
+        arguments = ["--to", ear.url, "--secret", SECRET, "--since", "2025-01-01", *options]
+        listening = asyncio.create_task(invoke("listen", *arguments))
+        await ear.arrived.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await listening == status
+        ear.gate.set()
+        assert len(ear.heard) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_bank_that_fails_ends_the_listening(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong at a look at the list is not taken for a quiet bank."""
+    monkeypatch.setenv("LEAD_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("LEAD_CLIENT_ID", "client")
+    monkeypatch.setenv("LEAD_CLIENT_SECRET", "secret")
+    with pytest.raises(RequestNotSentError):
+        await invoke("listen", "--to", "http://127.0.0.1:1/", "--secret", SECRET)
 
 
 @pytest.mark.asyncio

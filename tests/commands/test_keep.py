@@ -145,6 +145,22 @@ async def test_dead_letters_are_replayed_and_discarded(
         assert await kept(inbox) == {DEAD: "discarded", "event_waiting": "waiting"}
 
 
+@pytest.mark.asyncio
+async def test_what_was_set_right_speaks_json(url: str, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """An object for each event, and the same exit status."""
+    await fill(url)
+    assert await invoke("inbox", "replay", DEAD, "event_none", "--json") == 1
+    assert await invoke("inbox", "discard", "event_none", DEAD, "--reason", "a test", "--json") == 1
+    assert await invoke("inbox", "replay", DEAD, "--json") == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"id": DEAD, "replayed": True},
+        {"id": "event_none", "replayed": False},
+        {"id": "event_none", "discarded": False},
+        {"id": DEAD, "discarded": True},
+        {"id": DEAD, "replayed": True},
+    ]
+
+
 def test_looking_makes_no_inbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A slip in the path, or none at all, is a sentence and exit status 2."""
     path = tmp_path / "slip.db"

@@ -132,6 +132,30 @@ def test_a_start_up_that_fails_leaves_the_router_as_it_was(installed: Installed)
     assert names(root) == []
 
 
+def test_a_router_that_two_offer_leaves_the_router_as_it_was(installed: Installed) -> None:
+    """That they don't go together is found before the first of them is included."""
+    installed.add("a-first", {"good": "plug_good:router"}, "plug_good", source("plug_good"))
+    installed.add("b-second", {"same": "plug_x:router"}, "plug_x", "from plug_good import router")
+    root = WebhookRouter("root")
+    with pytest.raises(RouterError, match="plugin 'same' of b-second"):
+        load_plugins(root, found=installed.points())
+    assert names(root) == []
+    load_plugins(root, skip=["b-second"], found=installed.points())
+    assert names(root) == ["plug_good"]
+
+
+def test_a_router_that_the_program_has_is_not_taken_twice(installed: Installed) -> None:
+    """Wherever in the tree it is: above, below or beside the router that plugins are loaded into."""
+    installed.add("ledger", {"ledger": "plug_l:router"}, "plug_l", source("plug_l"))
+    top, root = WebhookRouter("top"), WebhookRouter("root")
+    top.include(root)
+    [plugin] = find_plugins(found=installed.points())
+    assert plugin.router is not None
+    top.include(plugin.router)
+    with pytest.raises(RouterError, match=r"plugin 'ledger' of ledger 1\.0: plug_l:router: plug_l is in this tree"):
+        load_plugins(root, found=installed.points())
+
+
 @pytest.mark.parametrize(("code", "place", "why"), BROKEN)
 def test_a_broken_plugin_can_be_skipped_loudly(
     installed: Installed, caplog: pytest.LogCaptureFixture, code: str, place: str, why: str
