@@ -1,17 +1,15 @@
 """What every test of keeping needs: a store of each kind, events about payments, and a clock to be moved by hand."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import pytest_asyncio
 
 from leadpay.inbox import Inbox, open_inbox
 from leadpay.inbox.sqlite import SqliteInbox
 from tests.keeping.gates import Flaky
-from tests.keeping.server import fresh_schema
 from tests.keeping.story import Bench
 
 STORES = ("memory", "file", "postgres")
@@ -26,20 +24,6 @@ def memory_url() -> str:
 @pytest.fixture
 def file_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'inbox.db'}"
-
-
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """Give a schema of its own in the one server."""
-    with fresh_schema(postgres_server) as url:
-        yield url
-
-
-@pytest_asyncio.fixture
-async def admin(postgres_url: str) -> AsyncIterator[Any]:
-    """Give a connection to the same schema that is not the inbox's."""
-    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture(params=STORES)

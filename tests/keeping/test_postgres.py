@@ -17,8 +17,8 @@ from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign
 from tests.keeping.gates import until
-from tests.keeping.server import backends, cut, impatient
 from tests.keeping.story import NOW, RECEIVED, Bench, HandClock, event_of
+from tests.postgres import backends, cut, impatient
 
 
 async def add(inbox: PostgresInbox, event_id: str) -> bool:

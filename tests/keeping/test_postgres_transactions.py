@@ -15,8 +15,8 @@ from leadpay.errors import InboxError
 from leadpay.inbox.postgres import PostgresInbox
 from leadpay.models import Event
 from leadpay.webhooks.context import Context
-from tests.keeping.server import backends, impatient
 from tests.keeping.story import NOW, Bench
+from tests.postgres import backends, impatient
 
 INSERT = "INSERT INTO ledger_lines (event_id) VALUES (%s)"
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from leadpay.inbox import open_inbox
-from tests.keeping.server import fresh_schema
+from tests.postgres import fresh_schema
 from tests.surviving.victim import SQLITE, TABLE, WHEN, Life, event_ids, live
 from tests.surviving.wire import Wire
 
@@ -30,7 +30,7 @@ LIVES: Final = 3
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")
 """Children begin with everything imported, and share nothing else."""
-PROCESSES.set_forkserver_preload(["tests.surviving.victim"])
+PROCESSES.set_forkserver_preload(["tests.surviving.victim", "tests.surviving.crowd", "leadpay.inbox.postgres"])
 
 
 class Case:

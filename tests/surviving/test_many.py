@@ -16,8 +16,8 @@ import pytest
 
 from leadpay.inbox import open_inbox
 from leadpay.webhooks.signature import HEADER, sign
-from tests.keeping.server import fresh_schema
 from tests.keeping.story import event_of
+from tests.postgres import fresh_schema
 from tests.surviving.crowd import SECRET, TABLE, receive, work
 from tests.surviving.test_killed import ALL, PROCESSES
 

@@ -1,4 +1,4 @@
-"""Between a process and PostgreSQL: counts what is said, and at one statement calls for the end of whoever said it."""
+"""Between a process and PostgreSQL: counts what is said, and at one statement hangs up, or kills whoever said it."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ PORT: Final = 5432
 
 
 class Wire:
-    """Hands on what passes, until it strikes.
+    """Hands on what passes, and ends one connection at the strike.
 
     Args:
         server: the URL of a server that listens on a Unix socket.
@@ -25,13 +25,16 @@ class Wire:
         found = re.search(r"host=([^&]+)", server)
         assert found
         self._server, self._home = server, found[1]
-        self._strike = strike
+        self.strike = strike
+        self.is_down = False
+        """Whether new connections are turned away."""
         self._when = when
         self.hit: Callable[[], object] = lambda: None
-        """Called at the strike; afterwards nothing is handed on any more."""
+        """Called at the strike."""
         self.struck = False
         self.kinds: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -42,46 +45,48 @@ class Wire:
                 yield self._server.replace(self._home, home)
             finally:
                 server.close()
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+                for writer in self._writers:
+                    writer.close()
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
+        if self.is_down:
+            writer.close()
+            return
         there, here = await asyncio.open_unix_connection(f"{self._home}/.s.PGSQL.{PORT}")
+        self._writers += [here, writer]
         back = asyncio.create_task(self._bring_back(there, writer))
-        try:
-            await self._bring(reader, here)
-            if self.struck and self._when == "after":
-                await back
-        finally:
-            back.cancel()
-            for one in (here, writer):
-                one.close()
-            await asyncio.gather(back, return_exceptions=True)
+        if await self._bring(reader, here):
+            if self._when == "after":
+                back.cancel()
+                await asyncio.wait([back])
+                await there.read(1)
+            self.struck = True
+            self.hit()
+        here.close()
+        writer.close()
+        await asyncio.wait([back])
 
-    async def _bring(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+    async def _bring(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> bool:
+        """Hand on what the client says; says whether that ended in the strike."""
         with suppress(OSError):
-            while not self.struck and (data := await client.read(1 << 16)):
+            while data := await client.read(1 << 16):
                 self.kinds.append(_kind(data))
-                if len(self.kinds) != self._strike:
-                    server.write(data)
-                    continue
-                self.struck = True
-                server.write({"before": b"", "during": data[: len(data) // 2], "after": data}[self._when])
-                if self._when != "after":
-                    self.hit()
+                if len(self.kinds) == self.strike:
+                    server.write({"before": b"", "during": data[: len(data) // 2], "after": data}[self._when])
+                    return True
+                server.write(data)
+        return False
 
     async def _bring_back(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await server.read(1 << 16):
-                if not self.struck:
-                    client.write(data)
-                elif self._when == "after":
-                    self.hit()
-                    return
+                client.write(data)
+        client.close()
 
 
 def _kind(data: bytes) -> str:

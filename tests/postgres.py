@@ -4,13 +4,15 @@ import shutil
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pytest
+import pytest_asyncio
 
 from leadpay.inbox.postgres import PostgresInbox
 
@@ -72,3 +74,24 @@ async def cut(admin: Any) -> None:
     """End all sessions of leadpay, as a restart would."""
     for pid in await backends(admin):
         await admin.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Start the server once, for who asks for it."""
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """Give a schema of its own in the one server."""
+    with fresh_schema(postgres_server) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def admin(postgres_url: str) -> AsyncIterator[Any]:
+    """Give a connection to the same schema that is not the inbox's."""
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+        yield connection
