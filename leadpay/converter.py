@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Model)
 
+_INSTANT_PAYMENT: Final = "instant_payment."
+
 _JSON_NAMES: Final[dict[type, str]] = {
     type(None): "null",
     bool: "a boolean",
@@ -57,18 +59,12 @@ def structure_event(data: Any) -> Event:
     Raises:
         MalformedResponseError: as ``structure``. An object of a kind that we don't know yet is no reason to fail.
     """
-    name = data.get("event") if isinstance(data, dict) else None
-    if isinstance(name, str) and name.startswith("instant_payment."):
-        try:
+    try:
+        if data["event"].startswith(_INSTANT_PAYMENT):
             return fast(InstantPaymentEvent)(data)
-        except Exception:  # noqa: BLE001, S110 - as in structure
-            pass
-        try:
-            return _structure_plainly(data, InstantPaymentEvent)
-        except MalformedResponseError:
-            if EventType(name).current.is_known:
-                raise
-    return structure(data, Event)
+    except Exception:  # noqa: BLE001, S110 - as in structure
+        pass
+    return _structure_event_plainly(data)
 
 
 def unstructure(model: Model) -> dict[str, Any]:
@@ -78,6 +74,17 @@ def unstructure(model: Model) -> dict[str, Any]:
     """
     data: dict[str, Any] = make_converter().unstructure(model)
     return data
+
+
+def _structure_event_plainly(data: Any) -> Event:
+    name = data.get("event") if isinstance(data, dict) else None
+    if isinstance(name, str) and name.startswith(_INSTANT_PAYMENT):
+        try:
+            return _structure_plainly(data, InstantPaymentEvent)
+        except MalformedResponseError:
+            if EventType(name).current.is_known:
+                raise
+    return structure(data, Event)
 
 
 def _structure_plainly(data: Any, cls: type[M]) -> M:

@@ -77,13 +77,10 @@ class Route:
         Raises:
             Exception: whatever ``where`` raises.
         """
-        if self.filters:
-            if not isinstance(event, InstantPaymentEvent):
+        for attribute, values in self.filters.items():
+            # The object of any other event is JSON data, which has no such attribute.
+            if getattr(event.object, attribute, None) not in values:
                 return False
-            payment = event.object
-            for attribute, values in self.filters.items():
-                if getattr(payment, attribute) not in values:
-                    return False
         return self.where is None or bool(self.where(event))
 
     def failing(self, error: Exception) -> "Route":

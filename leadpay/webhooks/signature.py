@@ -34,10 +34,13 @@ _BYTES: Final = (bytes, bytearray, memoryview)
 _VERSION: Final = "v0"
 
 # The header as the bank writes it: one look, where taking any header apart takes over twice as long.
-_USUAL: Final = re.compile(rb"t=([0-9]{1,%d}),v0=([^, ]{1,100})" % MAX_TIMESTAMP_DIGITS)
+_USUAL: Final = re.compile(rb"t=([0-9]{1,%d}),v0=([^, ]{1,100})" % MAX_TIMESTAMP_DIGITS).fullmatch
 
 _BLOCK: Final = 64
 """Size of a block of SHA-256, in bytes."""
+
+_new: Final = tuple.__new__
+"""What the ``__new__`` of a NamedTuple calls, which is Python code and takes 0.2 us more for each webhook."""
 
 Secrets: TypeAlias = str | bytes | Sequence[str | bytes]
 """One signing secret, or several while one is being rotated out."""
@@ -83,7 +86,7 @@ class Verifier:
                 if compare_digest(signature, expected):
                     timestamp_ms = int(timestamp)
                     if -tolerance_ms <= timestamp_ms - now_ms <= tolerance_ms:
-                        return Verified(timestamp_ms, index)
+                        return _new(Verified, (timestamp_ms, index))
                     raise SignatureError("too_old" if timestamp_ms < now_ms else "too_new")
         raise SignatureError("mismatch")
 
@@ -166,13 +169,17 @@ class _Key:
 
 def _read(header: str | None) -> tuple[bytes, Sequence[bytes]]:
     """Split a header into the time as it was signed and the signatures of the version that we know."""
+    if isinstance(header, str) and header.isascii() and (usual := _USUAL(header.encode())) is not None:
+        timestamp, signature = usual.groups()
+        return timestamp, (signature,)
+    return _take_apart(header)
+
+
+def _take_apart(header: str | None) -> tuple[bytes, Sequence[bytes]]:
     if header is None:
         raise SignatureError("missing_header")
     if not isinstance(header, str) or len(header) > MAX_HEADER_LENGTH or not header.isascii():
         raise SignatureError("malformed_header")
-    if (usual := _USUAL.fullmatch(header.encode())) is not None:
-        timestamp, signature = usual.groups()
-        return timestamp, (signature,)
     timestamps: list[str] = []
     signatures: list[bytes] = []
     for part in header.split(","):
