@@ -1,4 +1,4 @@
-"""The wheels, built once, and an environment with nothing of this checkout."""
+"""The wheel, built once, and an environment with nothing of this checkout."""
 
 import os
 import subprocess
@@ -27,12 +27,6 @@ def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> "
     )
 
 
-def build(folder: Path, out: Path, *kinds: str) -> None:
-    """Build a distribution."""
-    done = run(UV, "build", "--quiet", *kinds, "--out-dir", out, folder, cwd=out)
-    assert done.returncode == 0, done.stderr
-
-
 class Home(NamedTuple):
     """An environment, and an empty folder to run things in."""
 
@@ -45,21 +39,21 @@ class Home(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    build(ROOT, folder)
-    build(PLUGIN, folder, "--wheel")
-    return folder
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as a release has it: made from the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = run(UV, "build", "--quiet", "--out-dir", folder, ROOT, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Home:
+def home(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Home:
     folder = tmp_path_factory.mktemp("home")
     made = run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
     assert made.returncode == 0, made.stderr
     python = folder / "venv" / "bin" / "python"
-    core, plugin = (next(wheels.glob(f"{name}-*.whl")) for name in ("leadpay", "leadpay_ledger"))
-    wanted = (f"leadpay[cli] @ {core.as_uri()}", plugin, "pytest>=9.1", "pytest-asyncio>=1.3")
+    wanted = (f"leadpay[cli] @ {wheel.as_uri()}", PLUGIN, "pytest>=9.1", "pytest-asyncio>=1.3")
     done = run(UV, "pip", "install", "--quiet", "--python", python, *wanted, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "empty").mkdir()

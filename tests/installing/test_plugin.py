@@ -13,6 +13,16 @@ from tests.installing.conftest import PLUGIN, Home
 HOST = Path(__file__).with_name("host.py")
 WHOLE = (PLUGIN / "leadpay_ledger" / "__init__.py").read_text()
 Break = Callable[[str, str], None]
+BROKEN = [
+    ("import asynccontextmanager", "import asynccontextmanagre", "(ImportError: cannot import name"),
+    ('@router.posted(direction="outgoing"', "router = {}\n#", "is a dict, not a WebhookRouter"),
+]
+
+
+def booked(folder: Path) -> list[int]:
+    """Read the cents of the ledger's entries, in order."""
+    with closing(sqlite3.connect(folder / "ledger.db")) as connection:
+        return [cents for (cents,) in connection.execute("SELECT cents FROM entries ORDER BY rowid")]
 
 
 @pytest.fixture
@@ -38,8 +48,7 @@ def test_the_plugin_books_what_comes_in_and_what_is_given_back(home: Home, tmp_p
     told = json.loads(done.stdout)
     assert told["loaded"] == ["leadpay-ledger"]
     assert told["neighbour"] == ["incoming", "outgoing"]
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
-        assert connection.execute("SELECT cents FROM entries ORDER BY rowid").fetchall() == [(5000,), (-5000,)]
+    assert booked(tmp_path) == [5000, -5000]
 
 
 def test_the_plugins_own_tests_pass(home: Home) -> None:
@@ -63,14 +72,16 @@ def test_the_command_lists_the_plugin(home: Home) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "why"),
-    [
-        ("import asynccontextmanager", "import asynccontextmanagre", "(ImportError: cannot import name"),
-        ('@router.posted(direction="outgoing"', "router = {}\n#", "is a dict, not a WebhookRouter"),
-    ],
-    ids=["import error", "wrong type"],
-)
+def test_the_command_tells_what_the_plugin_leaves_unhandled(home: Home) -> None:
+    """A ledger answers no return requests, which the bank makes mandatory."""
+    done = home.run("-m", "leadpay", "check", "leadpay_ledger:router", "--json")
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert [route["handler"] for route in told["routes"]] == ["leadpay_ledger:credit", "leadpay_ledger:reverse"]
+    assert told["missing"] == ["instant_payment.return_request_response_needed"]
+
+
+@pytest.mark.parametrize(("old", "new", "why"), BROKEN, ids=["import error", "wrong type"])
 def test_a_broken_plugin_stops_the_program(home: Home, broken: Break, old: str, new: str, why: str) -> None:
     """The last line of the traceback names the distribution and what is wrong."""
     broken(old, new)
@@ -81,19 +92,36 @@ def test_a_broken_plugin_stops_the_program(home: Home, broken: Break, old: str, 
     assert why in last
 
 
-def test_a_broken_plugin_can_be_left_out_loudly(home: Home, broken: Break) -> None:
-    """The program runs, and an error says whose events are not handled."""
-    broken("import asynccontextmanager", "import asynccontextmanagre")
+@pytest.mark.parametrize(("old", "new", "why"), BROKEN, ids=["import error", "wrong type"])
+def test_a_broken_plugin_can_be_left_out_loudly(home: Home, broken: Break, old: str, new: str, why: str) -> None:
+    """The program handles the bank's webhooks without it, and an error says whose events are not handled."""
+    broken(old, new)
     done = home.run(HOST, "skip")
-    assert json.loads(done.stdout)["loaded"] == []
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["loaded"] == []
+    assert told["neighbour"] == ["incoming", "outgoing"]
     assert "ERROR plugin 'ledger' of leadpay-ledger 1.0.0: " in done.stderr
+    assert why in done.stderr
     assert "its events are NOT handled" in done.stderr
 
 
-def test_a_plugin_that_raises_holds_nobody_up(home: Home, broken: Break) -> None:
-    """The handler after it runs, and the bank is told that something failed."""
+def test_the_command_names_a_broken_plugin(home: Home, broken: Break) -> None:
+    """With its distribution, its version and what is wrong; exit status 1."""
+    broken(*BROKEN[0][:2])
+    done = home.run("-m", "leadpay", "plugins")
+    assert done.returncode == 1
+    assert "BROKEN: plugin 'ledger' of leadpay-ledger 1.0.0: leadpay_ledger:router cannot be imported" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_plugin_that_raises_holds_nobody_up(home: Home, broken: Break, tmp_path: Path) -> None:
+    """The handler after it runs, the bank is told that something failed, and the plugin's other handler works on."""
     broken("    await context.state.enter(event.payment, event", "    raise OSError\n    (event")
-    done = home.run(HOST)
+    done = home.run(HOST, LEDGER_DATABASE=str(tmp_path / "ledger.db"))
+    assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["neighbour"].count("incoming") == told["counts"]["failed"]
+    assert told["neighbour"].count("incoming") == told["counts"]["failed"] > 0
+    assert told["neighbour"].count("outgoing") == 1
     assert "leadpay_ledger:credit failed" in done.stderr
+    assert booked(tmp_path) == [-5000]
