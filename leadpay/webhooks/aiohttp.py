@@ -85,12 +85,13 @@ async def listening(
 
 async def _receive(request: web.Request, receiver: WebhookReceiver) -> int:
     """Read no more of the body than is allowed, whatever the application's own limit is."""
-    body = b""
+    content = request.content
     try:
-        while chunk := await request.content.readany():
-            body = body + chunk if body else chunk
+        body = await content.readany()
+        while not content.at_eof():
             if len(body) > receiver.max_body_bytes:
                 return receiver.refuse(TOO_LARGE, "too_large", f"larger than {receiver.max_body_bytes} bytes")
+            body += await content.readany()
     except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded; whoever sent it gets no 500
         return receiver.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
     return await receiver.receive(body=body, headers=request.headers)

@@ -234,12 +234,16 @@ async def test_the_oldest_of_very_many_handled_events_is_forgotten(
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
 ) -> None:
     """Memory is bounded: past the limit, the first event is run again if it comes again."""
-    for number in range(module.MAX_REMEMBERED):
-        receiver._once.done[f"event_old{number}"] = None
-    body = make_body()
-    assert await receiver.receive(body=body, headers=signed(body)) == 200
-    assert len(receiver._once.done) == module.MAX_REMEMBERED
-    assert "event_old0" not in receiver._once.done
+    bodies = [make_body(event_id=f"event_{number}") for number in range(3)]
+    once = receiver._once
+    for body, others in zip(bodies, (module.MAX_REMEMBERED // 2, module.MAX_REMEMBERED // 2, 0), strict=True):
+        assert await receiver.receive(body=body, headers=signed(body)) == 200
+        once.done.update(f"{body!r}{number}" for number in range(others - 1))
+        assert len(once.done) + len(once.done_before) <= module.MAX_REMEMBERED
+    for body in reversed(bodies):
+        assert await receiver.receive(body=body, headers=signed(body)) == 200
+    assert receiver.counts == {"accepted": 4, "duplicate": 2}
+    assert len(bell.contexts) == 4
 
 
 @pytest.mark.parametrize("secrets", ["", [], [""], None, "\ud800"])
