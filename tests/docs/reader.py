@@ -5,7 +5,7 @@
 - A line ``$ command`` is typed. What follows it is what must be printed; ``...`` stands for anything.
 - ``leadpay sandbox`` and ``leadpay serve`` run on, as in terminals of their own, until the page ends. A console block
   without a command is what one of those terminals shows next.
-- Port numbers are replaced by free ones, and the sandbox takes no time.
+- Port numbers are replaced by free ones, and the sandbox takes no time. The database of a page is a real one.
 """
 
 import os
@@ -14,9 +14,10 @@ import runpy
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,20 @@ from aiohttp.test_utils import unused_port
 
 from leadpay.cli import run
 from tests.fences import Block
+from tests.keeping.server import serving
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("8080", "8081", "8765")
 """The ports that pages speak of."""
+
+DATABASE = "postgresql://leadpay:secret@db.example/leadpay"
+"""The database that pages speak of."""
+
+LOOKS = {"payments", "events", "stats", "list", "show"}
+"""Commands that only look: what they show may take a moment to become so."""
+
+SOON = 5.0
+"""How long a moment is at most, in seconds."""
 
 FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 WITHOUT = [
@@ -40,6 +51,12 @@ STRICT = ["-W", "error", "-W", "ignore:The configuration option"]
 """Warnings are errors, but for what pytest-asyncio says of its own configuration."""
 
 
+def matches(expected: str, printed: str) -> bool:
+    """Tell whether this is what is expected; the width of a column doesn't matter."""
+    pattern, text = (re.sub(r" +", " ", re.sub(r" *\n", "\n", one.strip())) for one in (expected, printed))
+    return re.fullmatch(re.escape(pattern).replace(r"\.\.\.", ".*"), text, re.DOTALL) is not None
+
+
 class Reader:
     """Follows one page."""
 
@@ -49,10 +66,11 @@ class Reader:
         self._pytester = pytester
         self._monkeypatch = monkeypatch
         self._capsys = capsys
-        self._ports = {port: str(unused_port()) for port in PORTS}
+        self._places = {port: str(unused_port()) for port in PORTS}
         self._names: dict[str, Any] = {"__name__": "page"}
         self._status: object = 0
         self._terminals: list[subprocess.Popen[str]] = []
+        self._stack = ExitStack()
         monkeypatch.syspath_prepend(str(pytester.path))
         settings = {
             "LEAD_PORT": "8080",
@@ -61,11 +79,13 @@ class Reader:
             "PYTHONUNBUFFERED": "1",
         }
         for name, value in settings.items():
-            monkeypatch.setenv(name, self._ports.get(value, value))
+            monkeypatch.setenv(name, self._places.get(value, value))
 
     def follow(self, block: Block) -> None:
         """Do what one block says."""
-        text = re.sub("|".join(PORTS), lambda port: self._ports[port[0]], block.text)
+        if DATABASE in block.text and DATABASE not in self._places:
+            self._places[DATABASE] = self._stack.enter_context(serving())
+        text = re.sub("|".join(self._places), lambda place: self._places[place[0]], block.text)
         if named := FILE.match(text):
             path = self._pytester.path / named[1]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +102,20 @@ class Reader:
         for terminal in self._terminals:
             terminal.terminate()
             terminal.communicate(timeout=10)
+        self._stack.close()
 
     def _type(self, text: str) -> None:
         before, *commands = re.split(r"^\$ ", text, flags=re.MULTILINE)
         if before:
-            self._expect(before, self._read_terminal(before))
+            printed = self._read_terminal(before)
+            assert matches(before, printed), f"{printed}\n--- is not\n{before}"
         for command in commands:
             line, _, expected = re.sub(r"\\\n\s*", "", command).partition("\n")
-            self._expect(expected, self._do(shlex.split(line), expected))
+            words = shlex.split(line)
+            deadline = time.monotonic() + (SOON if LOOKS & set(words) else 0)
+            while not matches(expected, printed := self._do(words, expected)):
+                assert time.monotonic() < deadline, f"{line}\n{printed}\n--- is not\n{expected}"
+                time.sleep(0.05)
 
     def _do(self, words: list[str], expected: str) -> str:
         """Do what a command does; give what it prints."""
@@ -123,11 +149,13 @@ class Reader:
 
     def _check(self, requirements: list[str]) -> None:
         """Installing is tested elsewhere; here, that what is asked for exists."""
-        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        about = tomllib.loads((ROOT / "pyproject.toml").read_text())
         for requirement in requirements:
-            asked = re.fullmatch(r"leadpay(?:\[([\w,]+)\])?", requirement)
-            assert asked, requirement
-            assert set((asked[1] or "").split(",")) - {""} <= set(extras), requirement
+            name, *extras = re.findall(r"[\w-]+", requirement)
+            if name == "leadpay":
+                assert set(extras) <= set(about["project"]["optional-dependencies"]), requirement
+            else:
+                assert any(one.startswith(requirement) for one in about["dependency-groups"]["test"]), requirement
 
     def _install(self) -> None:
         """Write what an installation leaves for ``importlib.metadata``; the folder is on the path already."""
@@ -169,11 +197,6 @@ class Reader:
         output = self._terminals[-1].stdout
         assert output is not None
         return "".join(output.readline() for _ in expected.splitlines())
-
-    def _expect(self, expected: str, printed: str) -> None:
-        pattern = re.escape(expected.rstrip("\n")).replace(r"\.\.\.", ".*")
-        rows = "\n".join(row.rstrip() for row in printed.rstrip("\n").split("\n"))
-        assert re.fullmatch(pattern, rows, re.DOTALL), f"\n{rows}\n--- is not\n{expected}"
 
     @contextmanager
     def _forgetting_modules(self) -> Iterator[None]:
