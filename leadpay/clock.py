@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -35,3 +36,15 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Let so many seconds pass."""
         await asyncio.sleep(seconds)
+
+
+def moment(seconds: float) -> datetime:
+    """Write a clock's present time as a date that is never later than it.
+
+    ``fromtimestamp`` rounds to microseconds, upwards too: what is due when it came would not be due yet.
+
+    Args:
+        seconds: since 1970.
+    """
+    rounded = datetime.fromtimestamp(seconds, UTC)
+    return rounded if rounded.timestamp() <= seconds else rounded - timedelta(microseconds=1)

@@ -8,13 +8,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 import orjson
 
-from leadpay.clock import Clock, SystemClock
+from leadpay.clock import Clock, SystemClock, moment
 from leadpay.converter import unstructure
 from leadpay.errors import ConfigurationError, LeadError
 from leadpay.inbox import Inbox
@@ -94,7 +94,7 @@ async def backfill(
     if overlap < timedelta() or (since is not None and since.tzinfo is None):
         raise ConfigurationError("since must be an aware time, and overlap must not be negative")
     clock = clock or SystemClock()
-    now = datetime.fromtimestamp(clock.now(), UTC)
+    now = moment(clock.now())
     mark = await inbox.watermark()
     start = since or await _start(inbox, mark, now, overlap)
     # A walk by hand that leaves a gap behind it doesn't move the watermark over that gap.

@@ -5,10 +5,10 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol, Self
 
-from leadpay.clock import Clock, SystemClock
+from leadpay.clock import Clock, SystemClock, moment
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
 from leadpay.facts import Observer, WebhookReceived, tell
 from leadpay.models import Event
@@ -176,7 +176,7 @@ class WebhookReceiver:
         if len(self._once.running) >= self._max_simultaneous:
             return self._count(NOT_STORED, "too_many", event)
         if self._inbox is not None:
-            return await self._store(self._inbox, event, body, datetime.fromtimestamp(now, UTC))
+            return await self._store(self._inbox, event, body, moment(now))
         return await self._handle(event, now)
 
     def _count(self, status: int, result: str, event: Event | None) -> "_Answer":
@@ -205,7 +205,7 @@ class WebhookReceiver:
             return self._count(OK, "duplicate", event)
 
         def context() -> Context:
-            return Context(event=event, received_at=datetime.fromtimestamp(now, UTC), client=self._client)
+            return Context(event=event, received_at=moment(now), client=self._client)
 
         once.running[event_id] = succeeded = None
         try:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from leadpay.clock import moment
 from leadpay.inbox import Inbox
-from tests.keeping.story import RECEIVED, event_of
+from tests.keeping.story import NOW, RECEIVED, event_of
 
 
 @pytest.mark.asyncio
@@ -19,3 +20,13 @@ async def test_an_event_is_kept_as_it_came(inbox: Inbox) -> None:
     assert (kept.version, kept.state, kept.handlings, kept.reason) == (event.object.updated_at, "waiting", {}, None)
     assert "Gertrude" not in repr(kept)
     assert await inbox.get("event_2") is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.2384185791015625, 0.7152557373046875])
+async def test_an_event_is_due_when_it_comes(inbox: Inbox, fraction: float) -> None:
+    """Also by a clock that stands still between two microseconds."""
+    now = NOW + fraction * 1e-6
+    event, body = event_of("event_1")
+    await inbox.add(event, body, received_at=moment(now))
+    assert len(await inbox.claim(1, now=now, lease=60)) == 1

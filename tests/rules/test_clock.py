@@ -3,8 +3,10 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from leadpay.clock import SystemClock
+from leadpay.clock import SystemClock, moment
 
 
 @pytest.mark.asyncio
@@ -15,3 +17,9 @@ async def test_the_system_clock_tells_the_machine_s_time() -> None:
     before = clock.monotonic()
     await clock.sleep(0)
     assert clock.monotonic() >= before
+
+
+@given(st.floats(0, 4e9))
+def test_a_moment_is_never_later_than_it_is(now: float) -> None:
+    """And at most two microseconds earlier."""
+    assert 0 <= now - moment(now).timestamp() <= 2e-6
