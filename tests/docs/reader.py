@@ -26,7 +26,7 @@ from aiohttp.test_utils import unused_port
 
 from leadpay.cli import run
 from tests.fences import Block
-from tests.keeping.server import serving
+from tests.postgres import serving
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("8080", "8081", "8765")
