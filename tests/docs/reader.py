@@ -4,15 +4,13 @@
   page's blocks in one namespace. TOML is saved likewise.
 - A line ``$ command`` is typed. What follows it is what must be printed; ``...`` stands for anything.
 - ``leadpay sandbox`` and ``leadpay serve`` run on, as in terminals of their own, until the page ends. A console block
-  without a command is what one of those terminals shows next.
+  without a command is what the terminal that was opened last shows next.
 - Port numbers are replaced by free ones, and the sandbox takes no time. The database of a page is a real one.
 """
 
-import os
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 import time
 import tomllib
@@ -25,6 +23,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from leadpay.cli import run
+from tests.docs.terminal import Terminal
 from tests.fences import Block
 from tests.postgres import serving
 
@@ -69,14 +68,13 @@ class Reader:
         self._places = {port: str(unused_port()) for port in PORTS}
         self._names: dict[str, Any] = {"__name__": "page"}
         self._status: object = 0
-        self._terminals: list[subprocess.Popen[str]] = []
+        self._terminals: list[Terminal] = []
         self._stack = ExitStack()
         monkeypatch.syspath_prepend(str(pytester.path))
         settings = {
             "LEAD_PORT": "8080",
             "LEAD_SANDBOX_PORT": "8765",
             "LEAD_SANDBOX_DELAY": "0",
-            "PYTHONUNBUFFERED": "1",
         }
         for name, value in settings.items():
             monkeypatch.setenv(name, self._places.get(value, value))
@@ -100,14 +98,13 @@ class Reader:
     def close(self) -> None:
         """Close the terminals."""
         for terminal in self._terminals:
-            terminal.terminate()
-            terminal.communicate(timeout=10)
+            terminal.close()
         self._stack.close()
 
     def _type(self, text: str) -> None:
         before, *commands = re.split(r"^\$ ", text, flags=re.MULTILINE)
         if before:
-            printed = self._read_terminal(before)
+            printed = self._terminals[-1].read(len(before.splitlines()))
             assert matches(before, printed), f"{printed}\n--- is not\n{before}"
         for command in commands:
             line, _, expected = re.sub(r"\\\n\s*", "", command).partition("\n")
@@ -186,17 +183,8 @@ class Reader:
         return result.outlines[-1].strip("= ") + "\n"
 
     def _open_terminal(self, words: list[str], expected: str) -> str:
-        terminal = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True, cwd=self._pytester.path, env=os.environ
-        )
-        self._terminals.append(terminal)
-        return self._read_terminal(expected)
-
-    def _read_terminal(self, expected: str) -> str:
-        """Read as many lines as are expected; of the terminal that was opened last."""
-        output = self._terminals[-1].stdout
-        assert output is not None
-        return "".join(output.readline() for _ in expected.splitlines())
+        self._terminals.append(Terminal(words[1:], str(self._pytester.path)))
+        return self._terminals[-1].read(len(expected.splitlines()))
 
     @contextmanager
     def _forgetting_modules(self) -> Iterator[None]:
