@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.rounds import Answer, Result
 
-QUESTIONS: Final = ("webhook", "server", "client", "imports", "growth")
+QUESTIONS: Final = ("webhook", "server", "client", "imports", "inbox", "growth")
 
 
 def main() -> None:
