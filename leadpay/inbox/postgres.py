@@ -26,7 +26,7 @@ from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.gather import Gather, Row
 from leadpay.inbox.postgres_schema import upgrade
-from leadpay.inbox.postgres_transaction import PostgresTransaction
+from leadpay.inbox.postgres_transaction import PostgresTransaction, is_cancelled
 from leadpay.models import Event
 from leadpay.webhooks.dispatcher import Dispatcher
 
@@ -268,7 +268,7 @@ class PostgresInbox:
                         with self.cutting(connection):
                             return await work(connection)
                     except psycopg.OperationalError as error:
-                        if not (connection.closed or error.sqlstate in _TRY_AGAIN):
+                        if is_cancelled() or not (connection.closed or error.sqlstate in _TRY_AGAIN):
                             raise
             raise InboxError("every connection to PostgreSQL was lost, or every attempt in somebody's way")
 

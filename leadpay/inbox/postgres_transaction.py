@@ -148,7 +148,7 @@ class PostgresConnection:
                     inner = connection.transaction("leadpay_handler")
                     await inner.__aenter__()
             except BaseException as error:
-                was_cut = connection.closed and isinstance(error, Exception)
+                was_cut = connection.closed and isinstance(error, Exception) and not is_cancelled()
                 await connection.close()
                 await self._pool.putconn(connection)
                 if not was_cut:
@@ -156,6 +156,12 @@ class PostgresConnection:
             else:
                 self._connection, self._blocks = connection, [outer, inner]
                 return
+
+
+def is_cancelled() -> bool:
+    """Whether the task has been told to stop, or its time is up: some versions of psycopg raise another error then."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _check(query: Any) -> None:
