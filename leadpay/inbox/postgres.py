@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -20,9 +20,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from leadpay.clock import Clock, SystemClock
-from leadpay.enums import EventType
 from leadpay.errors import ConfigurationError, InboxError
-from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats
+from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats, pages
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.gather import Gather, Row
 from leadpay.inbox.postgres_schema import upgrade
@@ -177,26 +176,20 @@ class PostgresInbox:
         """Count what is here."""
         return await self._do(statements.stats)
 
-    async def deliveries(
+    def deliveries(
         self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
     ) -> AsyncIterator[Delivery]:
         """Go through what is kept, newest receipt first, a page at a time."""
-        wanted = {"state": state, "type": None if event_type is None else str(EventType(event_type).current)}
-        before, left = statements.LAST, limit
-        while left is None or left > 0:
-            size = statements.PAGE if left is None else min(statements.PAGE, left)
-            page = await self._do(partial(statements.page, wanted=wanted, before=before, limit=size))
-            for number, delivery in page:
-                before = number
-                yield delivery
-            if len(page) < size:
-                return
-            left = None if left is None else left - size
+        read = partial(self._read, pages.wanted(state, event_type))
+        return pages.walk(read, limit=limit)
 
     async def get(self, event_id: str) -> Delivery | None:
         """Look one event up."""
-        page = await self._do(partial(statements.page, wanted={"id": event_id}, before=statements.LAST, limit=1))
+        page = await self._read({"id": event_id}, pages.LAST, 1)
         return page[0][1] if page else None
+
+    async def _read(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, Delivery]]:
+        return await self._do(partial(statements.page, wanted=wanted, before=before, limit=size))
 
     async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
         """Have an event handled again."""
@@ -210,11 +203,7 @@ class PostgresInbox:
 
     async def purge(self, *, before: datetime) -> int:
         """Drop the bodies of what is through and was received before a time."""
-        total, count = 0, statements.PAGE
-        while count == statements.PAGE:
-            count = await self._do(partial(statements.purge, before=before))
-            total += count
-        return total
+        return await pages.empty(lambda: self._do(partial(statements.purge, before=before)))
 
     async def watermark(self) -> datetime | None:
         """Up to when the bank's event list has been walked."""

@@ -10,14 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, LeaseLostError, Stats
+from leadpay.inbox.pages import PAGE
 from leadpay.inbox.postgres_spelling import EPOCH, MICROSECOND, date, escaped, key, plain, utc, within
 from leadpay.models import Event, InstantPaymentEvent
-
-PAGE: Final = 100
-"""How many rows are read, or emptied, in one go, so that nobody waits long behind a walk through everything."""
-
-LAST: Final = 2**63 - 1
-"""No event has so great a number."""
 
 # The statements, in the order of an event's life. Tables are described in schema/postgres.
 

@@ -12,9 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Self
 
-from leadpay.enums import EventType
 from leadpay.errors import ConfigurationError, InboxError
-from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats
+from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats, pages
 from leadpay.inbox import sqlite_statements as statements
 from leadpay.inbox.desk import Desk, Hold
 from leadpay.models import Event
@@ -111,29 +110,20 @@ class SqliteInbox:
         """Count what is here."""
         return await self._desk.do(statements.stats, writes=False)
 
-    async def deliveries(
+    def deliveries(
         self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
     ) -> AsyncIterator[Delivery]:
         """Go through what is kept, newest receipt first, a page at a time."""
-        wanted = {"state": state, "type": None if event_type is None else str(EventType(event_type).current)}
-        before, left = statements.LAST, limit
-        while left is None or left > 0:
-            size = statements.PAGE if left is None else min(statements.PAGE, left)
-            page = await self._desk.do(partial(statements.page, wanted=wanted, before=before, limit=size), writes=False)
-            for number, delivery in page:
-                before = number
-                yield delivery
-            if len(page) < size:
-                return
-            left = None if left is None else left - size
+        read = partial(self._read, pages.wanted(state, event_type))
+        return pages.walk(read, limit=limit)
 
     async def get(self, event_id: str) -> Delivery | None:
         """Look one event up."""
-        wanted = {"id": event_id}
-        page = await self._desk.do(
-            partial(statements.page, wanted=wanted, before=statements.LAST, limit=1), writes=False
-        )
+        page = await self._read({"id": event_id}, pages.LAST, 1)
         return page[0][1] if page else None
+
+    async def _read(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, Delivery]]:
+        return await self._desk.do(partial(statements.page, wanted=wanted, before=before, limit=size), writes=False)
 
     async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
         """Have an event handled again."""
@@ -147,11 +137,7 @@ class SqliteInbox:
 
     async def purge(self, *, before: datetime) -> int:
         """Drop the bodies of what is through and was received before a time."""
-        total, count = 0, statements.PAGE
-        while count == statements.PAGE:
-            count = await self._desk.do(partial(statements.purge, before=before))
-            total += count
-        return total
+        return await pages.empty(lambda: self._desk.do(partial(statements.purge, before=before)))
 
     async def watermark(self) -> datetime | None:
         """Up to when the bank's event list has been walked."""
