@@ -2,27 +2,30 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from time import process_time
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 import orjson
 
 from benchmarks.bank import running
-from benchmarks.rounds import Answer, Contestant, Run, take_turns
+from benchmarks.rounds import Answer, Contestant, Result, Run, compare, take_turns
 
 Call: TypeAlias = Callable[[], Awaitable[Any]]
 
-_BODY: Final = {
-    "account_number_id": "account_number_main",
-    "amount": 5000,
-    "currency_code": "USD",
-    "creditor": {"name": "Alex Smith", "account_number": "1234567890"},
-    "creditor_agent": {"routing_number": "111000111"},
-    "description": "Invoice 12345",
-}
+
+def _body() -> dict[str, Any]:
+    """Make a payment's body, as everybody does for each call."""
+    return {
+        "account_number_id": "account_number_main",
+        "amount": 5000,
+        "currency_code": "USD",
+        "creditor": {"name": "Alex Smith", "account_number": "1234567890"},
+        "creditor_agent": {"routing_number": "111000111"},
+        "description": "Invoice 12345",
+    }
 
 
 async def _raw(stack: AsyncExitStack, url: str) -> Call:
@@ -30,7 +33,7 @@ async def _raw(stack: AsyncExitStack, url: str) -> Call:
 
     async def call() -> Any:
         headers = {"Content-Type": "application/json"}
-        async with session.post(f"{url}/v1/instant_payments", data=orjson.dumps(_BODY), headers=headers) as response:
+        async with session.post(f"{url}/v1/instant_payments", data=orjson.dumps(_body()), headers=headers) as response:
             return orjson.loads(await response.read())
 
     return call
@@ -58,7 +61,7 @@ async def _gidgethub(stack: AsyncExitStack, url: str) -> Call:
 
     session = await stack.enter_async_context(aiohttp.ClientSession())
     github = GitHubAPI(session, "benchmark", oauth_token="token", base_url=url)
-    return lambda: github.post("/v1/instant_payments", data=_BODY)
+    return lambda: github.post("/v1/instant_payments", data=_body())
 
 
 async def _increase(stack: AsyncExitStack, url: str) -> Call:
@@ -122,8 +125,16 @@ async def _measure(at_once: int, goal: str, *, rounds: int) -> Answer:
                 continue
             contestants.append(Contestant(name, _run(call, at_once), goal if name == "leadpay" else ""))
         results = await take_turns(contestants, rounds=rounds, times=300)
-    how = "fifty" if at_once > 1 else "one"
-    return Answer(f"a payment sent, {how} at a time: CPU", "seconds", results, tuple(notes))
+    if at_once > 1:
+        return Answer("a payment sent, fifty at a time: CPU", "seconds", results, tuple(notes))
+    return Answer("a payment sent, one at a time: CPU, best rounds", "seconds", _best(results), tuple(notes))
+
+
+def _best(results: Sequence[Result]) -> tuple[Result, ...]:
+    """Keep the best third of everybody's rounds: one at a time, each wait is a chance for others to disturb."""
+    kept = max(1, len(results[0].values) // 3)
+    rounds = list(zip(*(sorted(one.values)[:kept] for one in results), strict=True))
+    return compare([one.name for one in results], rounds, [one.goal for one in results])
 
 
 def answer(*, quick: bool) -> list[Answer]:

@@ -29,13 +29,18 @@ class Verdict(Enum):
     UNAUTHORIZED = "unauthorized"
 
 
+def is_yes(status: int) -> bool:
+    """Say whether a status is one of success. Pure."""
+    return _OK <= status < _MULTIPLE_CHOICES
+
+
 def judge(status: int, kind: Kind) -> Verdict:
     """Say what a status means for an operation. Pure.
 
     A 409 on a keyed write means that the same key is in progress: it may yet happen. On request_return it means that
     a request is active already.
     """
-    if _OK <= status < _MULTIPLE_CHOICES:
+    if is_yes(status):
         return Verdict.DONE
     if status >= SERVER_ERROR or status == _TIMEOUT or (status == CONFLICT and kind is Kind.KEYED):
         return Verdict.UNKNOWN

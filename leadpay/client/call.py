@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import attrs
 import orjson
 
-from leadpay.client.attempts import CONFLICT, SERVER_ERROR, Attempts, Verdict, judge
+from leadpay.client.attempts import CONFLICT, SERVER_ERROR, Attempts, Verdict, is_yes, judge
 from leadpay.client.auth import TokenSource
 from leadpay.client.requests import Kind, Request
 from leadpay.client.retry import RetryPolicy, retry_after
@@ -148,15 +148,15 @@ class Caller:
             )
         except (RequestNotSentError, NoAnswerError) as error:
             attempts.on_its_way = False
-            self._log(attempts, type(error).__name__, start, None)
+            self._log(attempts, start, error)
             attempts.error = error
             attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
             return None
         attempts.on_its_way = False
-        self._log(attempts, response.status, start, response)
-        verdict = judge(response.status, request.kind)
-        if verdict is Verdict.DONE:
+        self._log(attempts, start, response)
+        if is_yes(response.status):
             return response
+        verdict = judge(response.status, request.kind)
         attempts.error = self._error(response)
         if verdict is Verdict.UNKNOWN:
             attempts.unknown = True
@@ -256,21 +256,22 @@ class Caller:
         logger.info("%s: attempt %d failed, again in %.3f s", attempts.request.operation, attempts.count, wait)
         await self.chance.clock.sleep(wait)
 
-    def _log(self, attempts: Attempts, result: object, start: float, response: Response | None) -> None:
-        if logger.isEnabledFor(logging.DEBUG):
-            request = attempts.request
-            request_id = None if response is None else response.headers.get(REQUEST_ID)
-            path = request.path.partition("?")[0]
-            took = (self._now() - start) * 1000
-            logger.debug(
-                "%s %s -> %s (attempt %d, %.1f ms, request id %s)",
-                request.method,
-                path,
-                result,
-                attempts.count,
-                took,
-                request_id,
-            )
+    def _log(self, attempts: Attempts, start: float, result: Response | LeadError) -> None:
+        if not logger.isEnabledFor(logging.DEBUG):
+            return
+        request = attempts.request
+        path = request.path.partition("?")[0]
+        took = (self._now() - start) * 1000
+        answer = result if isinstance(result, Response) else None
+        logger.debug(
+            "%s %s -> %s (attempt %d, %.1f ms, request id %s)",
+            request.method,
+            path,
+            answer.status if answer else type(result).__name__,
+            attempts.count,
+            took,
+            answer.headers.get(REQUEST_ID) if answer else None,
+        )
 
 
 def _malformed(reason: str) -> MalformedResponseError:

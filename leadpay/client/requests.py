@@ -83,7 +83,7 @@ class Request(NamedTuple):
 def check_availability(routing_number: str) -> Request:
     """Build the request; it is a POST that changes nothing."""
     checks = Checks("check_availability")
-    checks.routing_number("routing_number", routing_number)
+    checks.routing_number(routing_number)
     checks.done()
     path = "/v1/instant_payments/check_availability"
     return Request("check_availability", Kind.READ, "POST", path, orjson.dumps({"routing_number": routing_number}))

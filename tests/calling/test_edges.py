@@ -251,6 +251,14 @@ async def test_every_write_without_a_key_gets_one_of_its_own(new_bank: Any, send
 
 
 @pytest.mark.asyncio
+async def test_an_answer_too_long_for_one_read_is_put_together(new_bank: Any, payment: Any) -> None:
+    """A megabyte comes in several pieces, each after the call has begun to wait for it."""
+    bank = await new_bank((200, payment(padding="x" * 2**20)))
+    async with bank.client() as lead:
+        assert len((await lead.instant_payments.retrieve(ID)).unknown_fields["padding"]) == 2**20
+
+
+@pytest.mark.asyncio
 async def test_an_endless_answer_is_cut_off(new_bank: Any, send: Any) -> None:
     """Chunk after chunk without a length: it ends at the limit, and the yes counts as unreadable."""
     flood = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"100000\r\n" + b" " * 2**20 + b"\r\n") * 18
