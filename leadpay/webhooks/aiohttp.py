@@ -1,7 +1,8 @@
 """Mount a receiver on somebody else's ``aiohttp.web.Application``, or let it listen on a port of its own."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from aiohttp import web
 
@@ -12,6 +13,8 @@ PATH = "/webhooks/lead"
 """Where the bank's webhooks are received, unless told otherwise."""
 
 _FORBIDDEN = 403
+
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def mount(
@@ -36,14 +39,9 @@ def mount(
     Raises:
         ConfigurationError: an address cannot be read.
     """
-    addresses = None if allow is None else AllowList.of(allow, trusted_proxies)
-
-    async def handle(request: web.Request) -> web.Response:
-        if addresses is not None and not addresses.allows(
-            _peer(request), request.headers.getall("X-Forwarded-For", [])
-        ):
-            return web.Response(status=receiver.refuse(_FORBIDDEN, "address", "its address is not on the allow-list"))
-        return web.Response(status=await _receive(request, receiver))
+    handle = _receiving(receiver)
+    if allow is not None:
+        handle = _allowing(AllowList.of(allow, trusted_proxies), receiver, handle)
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         async with receiver:
@@ -83,18 +81,34 @@ async def listening(
         await runner.cleanup()
 
 
-async def _receive(request: web.Request, receiver: WebhookReceiver) -> int:
-    """Read no more of the body than is allowed, whatever the application's own limit is."""
-    content = request.content
-    try:
-        body = await content.readany()
-        while not content.at_eof():
-            if len(body) > receiver.max_body_bytes:
-                return receiver.refuse(TOO_LARGE, "too_large", f"larger than {receiver.max_body_bytes} bytes")
-            body += await content.readany()
-    except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded; whoever sent it gets no 500
-        return receiver.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
-    return await receiver.receive(body=body, headers=request.headers)
+def _receiving(receiver: WebhookReceiver) -> _Handler:
+    """Make the handler: one coroutine, and one reading of a body that is here already, as most are."""
+
+    async def handle(request: web.Request) -> web.Response:
+        # No more of the body is read than is allowed, whatever the application's own limit is.
+        content = request.content
+        try:
+            body = await content.readany()
+            while not content.at_eof():
+                if len(body) > receiver.max_body_bytes:
+                    refused = receiver.refuse(TOO_LARGE, "too_large", f"larger than {receiver.max_body_bytes} bytes")
+                    return web.Response(status=refused)
+                body += await content.readany()
+        except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded; whoever sent it gets no 500
+            refused = receiver.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
+            return web.Response(status=refused)
+        return web.Response(status=await receiver.receive(body=body, headers=request.headers))
+
+    return handle
+
+
+def _allowing(addresses: AllowList, receiver: WebhookReceiver, handle: _Handler) -> _Handler:
+    async def handle_if_allowed(request: web.Request) -> web.Response:
+        if addresses.allows(_peer(request), request.headers.getall("X-Forwarded-For", [])):
+            return await handle(request)
+        return web.Response(status=receiver.refuse(_FORBIDDEN, "address", "its address is not on the allow-list"))
+
+    return handle_if_allowed
 
 
 def _peer(request: web.Request) -> str | None:

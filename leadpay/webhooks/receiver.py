@@ -130,12 +130,17 @@ class WebhookReceiver:
         Returns:
             The HTTP status to answer with. It never raises for what a sender can do.
         """
-        if self._observer is None:
-            answer = await self._receive(body, headers)
-            return answer.status
-        start = self._clock.monotonic()
-        answer = await self._receive(body, headers)
-        tell(self._observer, answer.fact(self._clock.monotonic() - start))
+        now = self._clock.now()
+        start = 0.0 if self._observer is None else self._clock.monotonic()
+        event = self._admit(body, headers, now)
+        if isinstance(event, _Answer):
+            answer = event
+        elif self._inbox is None:
+            answer = await self._handle(event, now)
+        else:
+            answer = await self._store(self._inbox, event, body, moment(now))
+        if self._observer is not None:
+            tell(self._observer, answer.fact(self._clock.monotonic() - start))
         return answer.status
 
     def refuse(self, status: int, result: str, text: str) -> int:
@@ -154,10 +159,10 @@ class WebhookReceiver:
             tell(self._observer, answer.fact(0.0))
         return status
 
-    async def _receive(self, body: bytes, headers: Mapping[str, str]) -> "_Answer":
+    def _admit(self, body: bytes, headers: Mapping[str, str], now: float) -> "Event | _Answer":
+        """Verify and read; give the event, or what the bank is told if there is none."""
         if len(body) > self.max_body_bytes:
             return self._refuse(TOO_LARGE, "too_large", f"larger than {self.max_body_bytes} bytes")
-        now = self._clock.now()
         header = headers.get(HEADER)
         if header is None:
             header = _signature_header(headers)
@@ -175,9 +180,7 @@ class WebhookReceiver:
             return self._refuse(MALFORMED, "malformed", f"authentic, but cannot be read: {error}", logging.ERROR)
         if len(self._once.running) >= self._max_simultaneous:
             return self._count(NOT_STORED, "too_many", event)
-        if self._inbox is not None:
-            return await self._store(self._inbox, event, body, moment(now))
-        return await self._handle(event, now)
+        return event
 
     def _count(self, status: int, result: str, event: Event | None) -> "_Answer":
         self.counts[result] += 1
