@@ -65,7 +65,7 @@ WITHOUT = ["-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:cov",
 def printed(pytester: pytest.Pytester, failed: int, *options: str) -> str:
     """Let tests fail, and give what pytest prints."""
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_inprocess(*WITHOUT, "-W", "ignore:The configuration option", *options)
+    result = pytester.runpytest_inprocess(*WITHOUT, "-o", "asyncio_default_fixture_loop_scope=function", *options)
     assert result.parseoutcomes()["failed"] == failed
     return result.stdout.str() + result.stderr.str()
 
