@@ -51,6 +51,19 @@ async def test_it_listens_on_ipv6_and_describes_itself() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_bank_whose_port_is_taken_leaves_nothing_open() -> None:
+    """Neither a session nor a server; once the port is free, it starts."""
+    async with Sandbox() as first:
+        second = Sandbox(port=int(first.url.rpartition(":")[2]))
+        with pytest.raises(OSError, match="address already in use"):
+            await second.__aenter__()
+        assert second._session.closed
+        assert second._runner.server is None
+    async with second:
+        assert second.url == f"http://127.0.0.1:{second._port}"
+
+
+@pytest.mark.asyncio
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
     """413, and the bank goes on."""
     async with Sandbox() as bank, aiohttp.ClientSession() as session:
