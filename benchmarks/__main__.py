@@ -4,11 +4,26 @@ import argparse
 import json
 import sys
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
-from benchmarks.rounds import Answer, Result
+from benchmarks.rounds import Answer
+from benchmarks.tables import as_data, from_data, markdown, text
 
 QUESTIONS: Final = ("webhook", "server", "client", "imports", "inbox", "growth")
+
+PEERS: Final = (
+    "gidgethub",
+    "increase",
+    "matplotlib",
+    "modern_treasury",
+    "pydantic",
+    "standardwebhooks",
+    "stripe",
+    "svix",
+)
+"""What the group ``bench`` brings."""
 
 
 def main() -> None:
@@ -17,46 +32,39 @@ def main() -> None:
     parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []], help="which ones; all if left out")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--json", action="store_true", help="print every round as JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the goals as a table for the README, last")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the same table")
+    parser.add_argument("--read", type=Path, metavar="JSON", help="take what --json printed, and measure nothing")
     options = parser.parse_args()
-    answers: list[Answer] = []
-    for name in options.questions or QUESTIONS:
+    if not options.read:
+        warn()
+    answers = [from_data(one) for one in json.loads(options.read.read_text())] if options.read else []
+    for name in () if options.read else options.questions or QUESTIONS:
         given = import_module(f"benchmarks.{name}").answer(quick=options.quick)
         for one in given if isinstance(given, list) else [given]:
             answers.append(one)
             if not options.json:
-                print("\n".join(table(one)), flush=True)
+                print("\n".join(text(one)), flush=True)
+    show(answers, options)
+
+
+def warn() -> None:
+    """Say what cannot be measured, and how it could be."""
+    if missing := ", ".join(name for name in PEERS if find_spec(name) is None):
+        print(f"not installed, so left out: {missing}", file=sys.stderr)
+        print("with them: uv run --group bench python -m benchmarks", file=sys.stderr)
+
+
+def show(answers: list[Answer], options: argparse.Namespace) -> None:
+    """Print and draw what was asked for beside the text."""
     if options.json:
         json.dump([as_data(one) for one in answers], sys.stdout, indent=1)
+    if options.markdown:
+        print("\n" + "\n".join(markdown(answers)))
+    if options.plot:
+        from benchmarks.plot import draw
 
-
-def table(answer: Answer) -> list[str]:
-    """Write an answer as lines."""
-    lines = ["", f"{answer.question} ({answer.unit})", *(f"  {note}" for note in answer.notes)]
-    for one in answer.results:
-        ratio = f"{one.ratio:8.2f}" if one.ratio is not None else " " * 8
-        goal = f"  {one.goal}: {'reached' if one.reached else 'NOT reached'}" if one.goal else ""
-        lines.append(f"  {one.name:46}{number(one.median):>14}  +-{one.spread / 2:4.0%}{ratio}{goal}")
-    return lines
-
-
-def number(value: float) -> str:
-    """Write a number so that small ones show their size."""
-    return f"{value * 1e6:,.1f}e-6" if 0 < abs(value) < 1 else f"{value:,.1f}"
-
-
-def as_data(answer: Answer) -> dict[str, object]:
-    """Give an answer as JSON data, with every round."""
-
-    def row(one: Result) -> dict[str, object]:
-        summary = {"median": one.median, "spread": one.spread, "ratio": one.ratio, "goal": one.goal}
-        return {"name": one.name, **summary, "reached": one.reached, "values": one.values}
-
-    return {
-        "question": answer.question,
-        "unit": answer.unit,
-        "notes": answer.notes,
-        "results": list(map(row, answer.results)),
-    }
+        draw(answers, options.plot)
 
 
 if __name__ == "__main__":

@@ -181,10 +181,10 @@ def increase() -> Receiver:
     from increase._models import construct_type
     from increase.types import RealTimePaymentsTransfer
 
-    client = Increase(api_key="key", webhook_secret=SECRET)
+    client: Any = Increase(api_key="key", webhook_secret=SECRET)
 
     async def receive(body: bytes, headers: Mapping[str, str]) -> None:
-        one: Any = client.events.unwrap(body, headers=dict(headers))  # type: ignore[arg-type]
+        one = client.events.unwrap(body, headers=dict(headers))
         await _handle(construct_type(type_=RealTimePaymentsTransfer, value=one.object))
 
     return Receiver("Increase", _body, _standard_headers(SECRET.encode()), receive)

@@ -1,0 +1,88 @@
+"""One picture of all ratios: leadpay's bar beside the others', with its goal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.rounds import Answer, Result
+from benchmarks.tables import OURS, machine, spelled
+
+_OUR_COLOUR: Final = "#1f5fbf"
+_COLOUR: Final = "#b9c0c8"
+_GOAL_COLOUR: Final = "#d62728"
+_SIZE: Final = 9.5
+
+
+def draw(answers: Sequence[Answer], path: Path) -> None:
+    """Draw what has a goal and something beside it.
+
+    Args:
+        answers: the answers; those of other questions are left out.
+        path: where to write the PNG.
+    """
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError:
+        raise SystemExit("matplotlib is not installed: uv run --group bench python -m benchmarks --plot PNG") from None
+    shown = [one for one in answers if any(result.goal and result.ratio for result in one.results)]
+    halves = _halves(shown)
+    figure = plt.figure(figsize=(10, 0.25 * max(_height(half) for half in halves)), layout="constrained")
+    places: Any = figure.subfigures(1, 2, wspace=0.02)
+    for place, half in zip(places, halves, strict=True):
+        heights = [len(one.results) + _HEAD for one in half]
+        panels = place.subplots(len(half), 1, squeeze=False, height_ratios=heights)
+        for panel, one in zip(panels[:, 0], half, strict=True):
+            _panel(panel, one)
+    figure.supxlabel(f"multiples of the floor, logarithmic; red: the goal. {machine()}", fontsize=_SIZE)
+    figure.savefig(path, dpi=150)
+
+
+_HEAD: Final = 3
+"""Room for a title and an axis, in bars."""
+
+
+def _height(half: Sequence[Answer]) -> int:
+    return sum(len(one.results) + _HEAD for one in half)
+
+
+def _halves(answers: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
+    """Split so that both halves are about as high."""
+    left: list[Answer] = []
+    right: list[Answer] = []
+    for one in sorted(answers, key=lambda one: -len(one.results)):
+        half = left if _height(left) <= _height(right) else right
+        half.append(one)
+    return (left, right) if right else (left, left)
+
+
+def _panel(panel: Any, answer: Answer) -> None:
+    more = any(one.goal.startswith(">=") for one in answer.results)
+    bars = sorted(
+        (one for one in answer.results if one.ratio is not None), key=lambda one: one.ratio or 0, reverse=not more
+    )
+    names = [one.name for one in bars]
+    ratios = [one.ratio or 0 for one in bars]
+    colours = [_OUR_COLOUR if one.name.startswith(OURS) or one.goal else _COLOUR for one in bars]
+    panel.barh(names, ratios, color=colours, height=0.75)
+    panel.set_xscale("log")
+    # Half as much again at the right, for the numbers.
+    low, high = min(ratios) * 0.8, max(ratios)
+    panel.set_xlim(low, high * (high / low) ** 0.5)
+    panel.axvline(1, color="#444", linewidth=0.8)
+    for place, one in enumerate(bars):
+        end = ratios[place]
+        if one.goal:
+            goal = float(one.goal.split()[1])
+            panel.plot([goal] * 2, [place - 0.48, place + 0.48], color=_GOAL_COLOUR, linewidth=2)
+            end = max(end, goal)
+        panel.annotate(_label(one), (end, place), (4, 0), textcoords="offset points", va="center", fontsize=_SIZE)
+    panel.set_title(f"{answer.question} ({'more' if more else 'less'} is better)", fontsize=_SIZE + 1, loc="left")
+    panel.tick_params(labelsize=_SIZE)
+    panel.tick_params(axis="x", which="both", labelbottom=False, bottom=False)
+    for side in ("top", "right", "bottom"):
+        panel.spines[side].set_visible(False)
+
+
+def _label(one: Result) -> str:
+    goal = f"  (goal {spelled(one.goal)})" if one.goal else ""
+    return f"{one.ratio:.2f}{goal}"
