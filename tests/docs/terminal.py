@@ -45,6 +45,7 @@ class Terminal:
 def _run(writer: Connection, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     from leadpay.cli import run  # noqa: PLC0415 - this is where it is needed, and it has been imported already
 
+    os.environ.clear()  # of what it had when the first of all terminals was opened
     os.environ.update(environment)
     os.chdir(folder)
     os.dup2(writer.fileno(), 1)
