@@ -31,5 +31,5 @@ class ObservedDispatcher(Dispatcher):
             tell(self.observer, HandlerEnded(started, "cancelled", type(error).__name__, perf_counter() - start))
             raise
         error_name = type(result.error).__name__ if result.status == "failed" else None
-        tell(self.observer, HandlerEnded(started, result.status, error_name, result.seconds))
+        tell(self.observer, HandlerEnded(started, result.status, error_name, perf_counter() - start))
         return result
