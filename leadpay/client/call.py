@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
@@ -14,15 +14,7 @@ from leadpay.client.attempts import CONFLICT, SERVER_ERROR, Attempts, Verdict, i
 from leadpay.client.auth import TokenSource
 from leadpay.client.requests import Kind, Request
 from leadpay.client.retry import RetryPolicy, retry_after
-from leadpay.client.transport import (
-    ACCEPT,
-    AUTHORIZATION,
-    CONTENT_TYPE,
-    IDEMPOTENCY_KEY,
-    MAX_RESPONSE_BYTES,
-    Response,
-    Send,
-)
+from leadpay.client.transport import MAX_RESPONSE_BYTES, Response, Send
 from leadpay.clock import Clock, SystemClock
 from leadpay.config import Timeouts
 from leadpay.errors import (
@@ -143,9 +135,7 @@ class Caller:
         start = self._now()
         attempts.on_its_way = True
         try:
-            response = await self._go(
-                attempts, self._headers(request, token), max(attempts.deadline - start, MIN_TIMEOUT)
-            )
+            response = await self._go(attempts, token, max(attempts.deadline - start, MIN_TIMEOUT))
         except (RequestNotSentError, NoAnswerError) as error:
             attempts.on_its_way = False
             self._log(attempts, start, error)
@@ -168,8 +158,8 @@ class Caller:
             raise attempts.signed(attempts.error) if verdict is Verdict.REFUSED else attempts.final()
         return None
 
-    def _go(self, attempts: Attempts, headers: Mapping[str, str], left: float) -> Awaitable[Response]:
-        return self._send(attempts.request, headers, left)
+    def _go(self, attempts: Attempts, token: str | None, left: float) -> Awaitable[Response]:
+        return self._send(attempts.request, token, left)
 
     async def _new_token(self, attempts: Attempts, tokens: TokenSource) -> str:
         try:
@@ -180,16 +170,6 @@ class Caller:
         if token == attempts.rejected:
             raise attempts.error
         return token
-
-    def _headers(self, request: Request, token: str | None) -> dict[str, str]:
-        headers: dict[str, str] = {ACCEPT: "application/json"}
-        if token is not None:
-            headers[AUTHORIZATION] = f"Bearer {token}"
-        if request.body is not None:
-            headers[CONTENT_TYPE] = "application/json"
-        if request.key is not None:
-            headers[IDEMPOTENCY_KEY] = request.key
-        return headers
 
     def _read(self, response: Response, attempts: Attempts, read: Callable[[Any], T]) -> T:
         try:

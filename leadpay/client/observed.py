@@ -1,7 +1,7 @@
 """A caller that tells an observer of each call and each attempt."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from leadpay.client.attempts import Attempts
@@ -46,7 +46,7 @@ class ObservedCaller(Caller):
             took = self._now() - start
             tell(self._observer, CallEnded(started, attempts.count, _name(ended), unknown, payment_id, took))
 
-    async def _go(self, attempts: Attempts, headers: Mapping[str, str], left: float) -> Response:
+    async def _go(self, attempts: Attempts, token: str | None, left: float) -> Response:
         assert attempts.fact is not None  # noqa: S101 - for the type checker; _make has told it
         started = AttemptStarted(attempts.fact, attempts.count)
         tell(self._observer, started)
@@ -54,7 +54,7 @@ class ObservedCaller(Caller):
         response: Response | None = None
         ended: BaseException | None = None
         try:
-            response = await super()._go(attempts, headers, left)
+            response = await super()._go(attempts, token, left)
         except BaseException as error:
             ended = error
             raise

@@ -70,7 +70,7 @@ class Bank:
 
     def __init__(self, *script: Any, tokens: TokenSource | None = None, policy: RetryPolicy | None = None) -> None:
         self.script = list(script)
-        self.sent: list[tuple[Request, Mapping[str, str], float]] = []
+        self.sent: list[tuple[Request, str | None, float]] = []
         self.clock = Clock()
         self.keys = iter(f"key-{number}" for number in range(100))
         chance = Chance(clock=self.clock, random=lambda: 0.5, new_key=lambda: next(self.keys))
@@ -79,9 +79,9 @@ class Bank:
         self.simulate = Simulate(lambda _=None: self.caller)
         self.events = Events(lambda _=None: self.caller)
 
-    async def send(self, request: Request, headers: Mapping[str, str], left: float) -> Response:
+    async def send(self, request: Request, token: str | None, left: float) -> Response:
         """Give the next answer, or raise it."""
-        self.sent.append((request, headers, left))
+        self.sent.append((request, token, left))
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(answer, BaseException):
             raise answer
@@ -97,7 +97,7 @@ class Bank:
     @property
     def sent_keys(self) -> set[str | None]:
         """The idempotency keys that were sent."""
-        return {headers.get("Idempotency-Key") for _, headers, _ in self.sent}
+        return {request.key for request, _, _ in self.sent}
 
 
 def ok(data: Any) -> Response:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -133,7 +132,7 @@ async def test_a_cancelled_write_leaves_its_key_behind(caplog: pytest.LogCapture
     """On the CancelledError and in the log, since the answer is lost; a read leaves nothing."""
     started = asyncio.Event()
 
-    async def hang(request: Request, headers: Mapping[str, str], left: float) -> Response:
+    async def hang(request: Request, token: str | None, left: float) -> Response:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
