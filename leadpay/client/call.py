@@ -104,9 +104,24 @@ class Caller:
         request = attempts.request
         try:
             while True:
-                response = await self._attempt(attempts)
-                if response is not None:
-                    return self._read(response, attempts, read)
+                # All in one coroutine: each one more that a call goes through costs as much as its retry state.
+                token = self._token_at_hand(attempts)
+                if token is None and self._tokens is not None:
+                    token = await self._new_token(attempts, self._tokens)
+                start = self._now()
+                attempts.count += 1
+                attempts.renewing = False
+                attempts.on_its_way = True
+                try:
+                    response = await self._go(attempts, token, max(attempts.deadline - start, MIN_TIMEOUT))
+                except (RequestNotSentError, NoAnswerError) as error:
+                    self._unanswered(attempts, error, start)
+                else:
+                    attempts.on_its_way = False
+                    self._log(attempts, start, response)
+                    if is_yes(response.status):
+                        return self._read(response, attempts, read)
+                    self._refused(attempts, response, token)
                 if settle is not None and attempts.is_open:
                     settled = await self._settle(attempts, settle)
                     if settled is not None:
@@ -119,34 +134,15 @@ class Caller:
                 cancelled.add_note(note)
             raise
 
-    async def _attempt(self, attempts: Attempts) -> Response | None:
-        """Send once; give the answer if it is a yes, remember it if it is no reason to stop, else raise."""
-        request, tokens = attempts.request, self._tokens
-        try:
-            token = None if tokens is None or attempts.rejected is not None else tokens.current()
-            if token is None and tokens is not None:
-                token = await self._new_token(attempts, tokens)
-        except LeadError as error:
-            refused = isinstance(error, APIError) and error.status < SERVER_ERROR
-            attempts.error = error if refused else RequestNotSentError(f"no access token: {type(error).__name__}")
-            raise attempts.final() from None
-        attempts.count += 1
-        attempts.renewing = False
-        start = self._now()
-        attempts.on_its_way = True
-        try:
-            response = await self._go(attempts, token, max(attempts.deadline - start, MIN_TIMEOUT))
-        except (RequestNotSentError, NoAnswerError) as error:
-            attempts.on_its_way = False
-            self._log(attempts, start, error)
-            attempts.error = error
-            attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
-            return None
+    def _unanswered(self, attempts: Attempts, error: RequestNotSentError | NoAnswerError, start: float) -> None:
         attempts.on_its_way = False
-        self._log(attempts, start, response)
-        if is_yes(response.status):
-            return response
-        verdict = judge(response.status, request.kind)
+        self._log(attempts, start, error)
+        attempts.error = error
+        attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
+
+    def _refused(self, attempts: Attempts, response: Response, token: str | None) -> None:
+        """Remember an answer that is no yes, if it is no reason to stop, else raise."""
+        verdict = judge(response.status, attempts.request.kind)
         attempts.error = self._error(response)
         if verdict is Verdict.UNKNOWN:
             attempts.unknown = True
@@ -156,20 +152,30 @@ class Caller:
         elif verdict is not Verdict.NOT_DONE and not attempts.is_open:
             # Where it may be the refusal of a repetition, the payment is read before it counts.
             raise attempts.signed(attempts.error) if verdict is Verdict.REFUSED else attempts.final()
-        return None
 
     def _go(self, attempts: Attempts, token: str | None, left: float) -> Awaitable[Response]:
         return self._send(attempts.request, token, left)
+
+    def _token_at_hand(self, attempts: Attempts) -> str | None:
+        return self._tokens.current() if self._tokens is not None and attempts.rejected is None else None
 
     async def _new_token(self, attempts: Attempts, tokens: TokenSource) -> str:
         try:
             async with asyncio.timeout(attempts.deadline - self._now()):
                 token = await tokens.get(attempts.rejected)
-        except TimeoutError:
-            raise RequestNotSentError from None
+        except (LeadError, TimeoutError) as error:
+            raise self._without_token(attempts, error) from None
         if token == attempts.rejected:
-            raise attempts.error
+            raise self._without_token(attempts, attempts.error)
         return token
+
+    def _without_token(self, attempts: Attempts, error: Exception) -> LeadError:
+        """Choose what is raised: the refusal of a token, or that this attempt was not sent."""
+        if isinstance(error, APIError) and error.status < SERVER_ERROR:
+            attempts.error = error
+        else:
+            attempts.error = RequestNotSentError(f"no access token: {type(error).__name__}")
+        return attempts.final()
 
     def _read(self, response: Response, attempts: Attempts, read: Callable[[Any], T]) -> T:
         try:
