@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+from uuid import uuid4
 
 from benchmarks.receivers import PEERS, Receiver, bare, leadpay_receive, present
 from benchmarks.rounds import Answer, compare
@@ -81,10 +83,15 @@ def _mount_leadpay(app: Any, name: str) -> None:
     mount(app, WebhookReceiver(router, secrets=SECRET, inbox=inbox, work="worked on" in name))
 
 
+@cache
+def _bodies(make: Callable[[int], bytes]) -> list[bytes]:
+    return [make(number) for number in range(EVENTS)]
+
+
 def _write_requests(one: Receiver, path: Path) -> None:
+    """Sign all requests anew: a signature holds for five minutes, and the rounds take longer."""
     with path.open("wb") as file:
-        for number in range(EVENTS):
-            body = one.body(number)
+        for body in _bodies(one.body):
             headers = {"Host": "127.0.0.1", "Content-Length": str(len(body)), **one.sign(body)}
             head = "POST /webhooks/lead HTTP/1.1\r\n" + "".join(f"{key}: {value}\r\n" for key, value in headers.items())
             request = f"{head}\r\n".encode() + body
@@ -102,6 +109,7 @@ class _Server:
         self._process = subprocess.Popen(
             ["taskset", "-c", "0", sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
         )
+        asyncio.run(self._started())
 
     def wrk(self, script: Path, requests: Path, seconds: int) -> tuple[float, float]:
         """Give answered webhooks per second, and the server's CPU seconds for each."""
@@ -118,12 +126,16 @@ class _Server:
         rate = float(_found(r"Requests/sec:\s+([\d.]+)", out))
         return rate, (self._cpu() - before) / count
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has not been asked anything yet."""
+        return self._sent == 0
+
     def _cpu(self) -> float:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    async def started(self) -> None:
-        """Wait until it accepts connections."""
+    async def _started(self) -> None:
         for _ in range(200):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -134,8 +146,10 @@ class _Server:
                 return
         raise RuntimeError("the server did not start")
 
-    def stop(self) -> None:
-        """End it."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(10)
 
@@ -151,7 +165,6 @@ def answer(*, quick: bool) -> list[Answer]:
     """Measure, if wrk is here."""
     if not shutil.which("wrk"):
         return [Answer("webhooks through a server", "requests per second", (), ("wrk is not installed",))]
-    # With an inbox every webhook adds to the file, so each round has a server of its own.
     ours = leadpay_receive()
     entries: list[tuple[Receiver, str]] = [(bare()._replace(name="bare aiohttp handler"), "")]
     entries += [(ours._replace(name="leadpay, mounted"), GOAL)]
@@ -159,7 +172,7 @@ def answer(*, quick: bool) -> list[Answer]:
     entries += [(ours._replace(name="leadpay, SQLite inbox, stored and worked on"), "")]
     entries += [(one, "") for one in present(PEERS)]
     with tempfile.TemporaryDirectory() as folder:
-        rates, costs = _rounds(entries, Path(folder), rounds=2 if quick else 5, seconds=1 if quick else 3)
+        rates, costs = _rounds(entries, Path(folder), rounds=2 if quick else 12)
     names, goals = [one.name for one, _ in entries], [goal for _, goal in entries]
     note = f"wrk with {CONNECTIONS} connections on the second core, the server on the first"
     return [
@@ -169,27 +182,37 @@ def answer(*, quick: bool) -> list[Answer]:
 
 
 def _rounds(
-    entries: list[tuple[Receiver, str]], folder: Path, *, rounds: int, seconds: int
+    entries: list[tuple[Receiver, str]], folder: Path, *, rounds: int
 ) -> tuple[list[list[float]], list[list[float]]]:
-    script = folder / "requests.lua"
-    script.write_text(_LUA)
+    (folder / "requests.lua").write_text(_LUA)
     rates, costs = [], []
-    for number in range(rounds):
-        row = [(0.0, 0.0)] * len(entries)
-        for turn in range(len(entries)):
-            index = (turn + number) % len(entries)
-            one = entries[index][0]
-            requests = folder / "requests"
-            _write_requests(one, requests)
-            name = "hmac.digest + orjson.loads" if one.name.startswith("bare") else one.name
-            inbox = str(folder / f"inbox-{number}-{index}.sqlite3") if "inbox" in one.name else None
-            server = _Server(name, 18_080 + index, inbox)
-            try:
-                asyncio.run(server.started())
-                server.wrk(script, requests, 1)
-                row[index] = server.wrk(script, requests, seconds)
-            finally:
-                server.stop()
-        rates.append([rate for rate, _ in row])
-        costs.append([cost for _, cost in row])
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_serving(one, index)) for index, (one, _) in enumerate(entries)]
+        for number in range(rounds):
+            row = [(0.0, 0.0)] * len(entries)
+            for turn in range(len(entries)):
+                index = (turn + number) % len(entries)
+                row[index] = _turn(entries[index][0], servers[index], folder)
+            rates.append([rate for rate, _ in row])
+            costs.append([cost for _, cost in row])
     return rates, costs
+
+
+def _turn(one: Receiver, server: _Server | None, folder: Path) -> tuple[float, float]:
+    """Let one answer for a second, and another to get warm if it has just started."""
+    requests = folder / "requests"
+    _write_requests(one, requests)
+    with nullcontext(server) if server else _Server(one.name, _PORT - 1, str(folder / uuid4().hex)) as running:
+        if running.is_fresh:
+            running.wrk(folder / "requests.lua", requests, 1)
+        return running.wrk(folder / "requests.lua", requests, 1)
+
+
+def _serving(one: Receiver, index: int) -> AbstractContextManager[_Server | None]:
+    """Start a server for all rounds; but with an inbox every webhook adds to the file, so each turn has its own."""
+    if "inbox" in one.name:
+        return nullcontext(None)
+    return _Server("hmac.digest + orjson.loads" if one.name.startswith("bare") else one.name, _PORT + index, None)
+
+
+_PORT: Final = 18_080
