@@ -72,10 +72,12 @@ async def until_stopped() -> AsyncIterator[Event]:
 async def unless(stopped: Event, work: Coroutine[Any, Any, None]) -> None:
     """Do something, however long it takes, but drop it once the event is set."""
     doing, waiting = create_task(work), create_task(stopped.wait())
-    await wait([doing, waiting], return_when=FIRST_COMPLETED)
-    dropped = doing.cancel()
-    waiting.cancel()
-    await wait([doing, waiting])
+    try:
+        await wait([doing, waiting], return_when=FIRST_COMPLETED)
+    finally:
+        dropped = doing.cancel()
+        waiting.cancel()
+        await wait([doing, waiting])
     if not dropped:
         doing.result()
 
