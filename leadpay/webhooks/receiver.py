@@ -106,8 +106,7 @@ class WebhookReceiver:
             else ObservedDispatcher(router, timeout=handler_timeout, observer=observer)
         )
         self.max_body_bytes = max_body_bytes
-        self.counts: Counter[str] = Counter()
-        """How often what happened: ``accepted``, ``duplicate``, ``failed``, and every reason for refusing."""
+        self._counts: dict[str, int] = {}
         self._verifier = Verifier(secrets)
         self._inbox = inbox
         self._client = client
@@ -118,6 +117,11 @@ class WebhookReceiver:
         self._once = _Once()
         self._work = work
         self._users = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often what happened until now: ``accepted``, ``duplicate``, ``failed``, every reason for refusing."""
+        return Counter(self._counts)
 
     @property
     def router(self) -> WebhookRouter:
@@ -179,7 +183,7 @@ class WebhookReceiver:
             level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING
             return self._refuse(REFUSED, error.reason, str(error), level)
         if verified.secret_index:
-            self.counts["older_secret"] += 1
+            self._counts["older_secret"] = self._counts.get("older_secret", 0) + 1
         try:
             event = parse(body)
         except MalformedEventError as error:
@@ -187,7 +191,9 @@ class WebhookReceiver:
         return event
 
     def _count(self, status: int, result: str) -> _Answer:
-        self.counts[result] += 1
+        # A plain dict: a Counter, being a subclass, takes 0.5 us more for each webhook.
+        counts = self._counts
+        counts[result] = counts.get(result, 0) + 1
         return status, result
 
     def _refuse(self, status: int, result: str, text: str, level: int = logging.WARNING) -> _Answer:
