@@ -79,11 +79,13 @@ LEFT JOIN LATERAL (
 ) AS event ON true
 ORDER BY claimed.subject, event.created_at, event.number"""  # noqa: S608 - a constant
 
-# Only the newest fence may; anything but a mere prolonging is a word, after which no lease counts as lost.
+# Only the newest fence may; anything but a mere prolonging is a word, after which no lease counts as lost. What was
+# woken since the claim is not closed: somebody may have replayed what this worker is through with, so the next turn
+# looks again.
 SETTLE: Final = """
 WITH held AS (
     UPDATE leadpay_subjects SET due_at = %(until)s, lost = CASE WHEN %(is_word)s::boolean THEN 0 ELSE lost END
-    WHERE subject = %(subject)s AND fence = %(fence)s AND leased RETURNING subject
+    WHERE subject = %(subject)s AND fence = %(fence)s AND leased RETURNING subject, wakes
 ), handled AS (
     INSERT INTO leadpay_handlings AS old (event_id, handler, state, attempts, due_at, error)
     SELECT %(id)s, %(handler)s, %(state)s, %(attempts)s::bigint, %(due_at)s::timestamptz, %(error)s
@@ -93,7 +95,7 @@ WITH held AS (
     WHERE old.state = 'waiting'
 ), closed AS (
     UPDATE leadpay_events SET state = %(closes)s FROM held
-    WHERE id = %(id)s AND state = 'waiting' AND %(closes)s::text IS NOT NULL
+    WHERE id = %(id)s AND state = 'waiting' AND %(closes)s::text IS NOT NULL AND wakes = %(wakes)s
 )
 SELECT 1 FROM held"""
 
@@ -195,6 +197,7 @@ async def settle(
     given = {
         "subject": key(lease.subject),
         "fence": lease.fence,
+        "wakes": lease.wakes,
         "until": date(now + lease.seconds),
         "is_word": handling is not None or closes is not None,
         "id": key(event_id),

@@ -55,7 +55,11 @@ ON CONFLICT (event_id, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
 WHERE leadpay_handlings.state = 'waiting'"""
 
-CLOSE: Final = "UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting'"
+# Not what was woken since the claim: somebody may have replayed what this worker is through with, so the next turn
+# looks again.
+CLOSE: Final = """
+UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting'
+    AND (SELECT wakes FROM leadpay_subjects WHERE leadpay_subjects.subject = ?) = ?"""
 
 RELEASE: Final = """
 UPDATE leadpay_subjects SET leased = 0, lost = 0, due_at = CASE WHEN wakes > ? THEN 0 ELSE ? END
@@ -141,7 +145,7 @@ def settle(
         row = (handling.handler, handling.state, handling.attempts, handling.due_at, handling.error)
         connection.execute(SETTLE, (event_id, *row))
     if closes is not None:
-        connection.execute(CLOSE, (closes, event_id))
+        connection.execute(CLOSE, (closes, event_id, lease.subject, lease.wakes))
 
 
 def release(connection: Any, *, lease: Lease, due_at: float | None) -> bool:

@@ -108,6 +108,30 @@ async def test_a_replay_by_name_runs_that_handler_whatever_its_state(bench: Benc
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_a_replay_while_a_neighbour_runs_is_not_lost(bench: Bench, by_name: bool) -> None:
+    """The worker that has the event doesn't close it over what somebody asked for meanwhile."""
+    runs: list[str] = []
+
+    @bench.router.posted(retries=())
+    async def first(event: InstantPaymentEvent) -> None:
+        runs.append("first")
+        if len(runs) == 1 and not by_name:
+            raise RuntimeError
+
+    @bench.router.posted
+    async def second(event: InstantPaymentEvent) -> None:
+        runs.append("second")
+        (name,) = (await bench.kept("event_1")).handlings
+        assert await bench.inbox.replay("event_1", handler=name if by_name else None, now=bench.clock.now())
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    assert runs == ["first", "second", "first"]
+    assert await bench.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
 async def test_a_discarded_event_is_kept_out_of_the_way_and_can_come_back(bench: Bench) -> None:
     """It says why; what waited behind it goes on; a replay takes it up where it was."""
     seen: list[str] = []
