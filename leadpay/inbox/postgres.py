@@ -251,7 +251,8 @@ class PostgresInbox:
         """Do something that may be done twice: a connection that was cut meanwhile is replaced by the next."""
         pool = self._opened()[0]
         async with self.answering(self.answer_seconds):
-            for _ in range(self._tries):
+            left = self._tries
+            while left:
                 async with pool.connection() as connection:
                     try:
                         with self.cutting(connection):
@@ -259,7 +260,9 @@ class PostgresInbox:
                     except psycopg.OperationalError as error:
                         if is_cancelled() or not (connection.closed or error.sqlstate in _TRY_AGAIN):
                             raise
-            raise InboxError("every connection to PostgreSQL was lost, or every attempt in somebody's way")
+                        # What was only in somebody's way has all the time that there is.
+                        left -= connection.closed
+            raise InboxError("every connection to PostgreSQL was lost")
 
     def cutting(self, connection: Any) -> AbstractContextManager[None]:
         """Hang up on a server that doesn't even answer that it has stopped."""

@@ -14,7 +14,18 @@ from leadpay.inbox.pages import PAGE
 from leadpay.inbox.postgres_spelling import EPOCH, MICROSECOND, date, escaped, key, plain, utc, within
 from leadpay.models import Event, InstantPaymentEvent
 
+QUIET: Final = "5s"
+"""How long a client that has locked a payment may say nothing before the server rolls it back and hangs up.
+
+Whoever accepts an event of that payment waits for it, and so do all that share the commit: half of what they wait.
+"""
+
 # The statements, in the order of an event's life. Tables are described in schema/postgres.
+
+# A client whose machine lost its power is noticed after 5 + 3 * 2 seconds, not after the two hours of most servers.
+WATCH: Final = """
+SELECT set_config('tcp_keepalives_idle', '5', true), set_config('tcp_keepalives_interval', '2', true),
+    set_config('tcp_keepalives_count', '3', true)"""
 
 # IDs in order, then subjects in order, then what belongs to them, so that two that add never wait for each other.
 # An event that another adds at this moment is in no snapshot yet, and needs none: its own addition wakes it up.
@@ -97,7 +108,7 @@ WITH held AS (
     UPDATE leadpay_events SET state = %(closes)s FROM held
     WHERE id = %(id)s AND state = 'waiting' AND %(closes)s::text IS NOT NULL AND wakes = %(wakes)s
 )
-SELECT 1 FROM held"""
+SELECT set_config('idle_in_transaction_session_timeout', %(quiet)s, true) FROM held"""
 
 RELEASE: Final = """
 UPDATE leadpay_subjects SET leased = false, lost = 0,
@@ -106,10 +117,11 @@ WHERE subject = %(subject)s AND fence = %(fence)s AND leased RETURNING wakes > %
 
 # A replay and a discard take several statements, and so a transaction, behind a lock on the subject.
 LOCK: Final = """
-SELECT subject FROM leadpay_subjects WHERE subject = (SELECT subject FROM leadpay_events WHERE id = %(id)s)
-FOR UPDATE"""
+SELECT subject, set_config('idle_in_transaction_session_timeout', %(quiet)s, true)
+FROM leadpay_subjects WHERE subject = (SELECT subject FROM leadpay_events WHERE id = %(id)s) FOR UPDATE"""
 
-KNOWN: Final = "SELECT state, body IS NOT NULL FROM leadpay_events WHERE id = %(id)s"
+# Locked, since whoever purges goes without a lock on the subject.
+KNOWN: Final = "SELECT state, body IS NOT NULL FROM leadpay_events WHERE id = %(id)s FOR UPDATE"
 
 REVIVE: Final = """
 UPDATE leadpay_handlings SET state = 'waiting', attempts = 0, due_at = %(now)s
@@ -192,6 +204,7 @@ async def settle(
     handling: Handling | None,
     closes: EventState | None,
     now: float,
+    quiet: str = QUIET,
 ) -> None:
     """Record how a handler ended, if the lease still holds."""
     given = {
@@ -207,6 +220,7 @@ async def settle(
         "due_at": None if handling is None or handling.due_at is None else date(handling.due_at),
         "error": None if handling is None or handling.error is None else escaped(handling.error),
         "closes": closes,
+        "quiet": quiet,
     }
     if await (await connection.execute(SETTLE, given)).fetchone() is None:
         raise LeaseLostError(f"{lease.subject} is worked on by somebody else")
@@ -274,11 +288,11 @@ async def discard(connection: Any, *, event_id: str, reason: str, now: float) ->
 
 async def _locked(connection: Any, given: Mapping[str, Any]) -> tuple[str | None, EventState | None, bool]:
     """Lock an event's subject, and then say how far the event is."""
-    subject = await (await connection.execute(LOCK, given)).fetchone()
-    if subject is None:
+    locked = await (await connection.execute(LOCK, {**given, "quiet": QUIET})).fetchone()
+    if locked is None:
         return None, None, False
     state, has_body = await (await connection.execute(KNOWN, given)).fetchone()
-    return subject[0], state, has_body
+    return locked[0], state, has_body
 
 
 async def purge(connection: Any, *, before: datetime) -> int:

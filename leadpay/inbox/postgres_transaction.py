@@ -147,6 +147,7 @@ class PostgresConnection:
                     await outer.__aenter__()
                     inner = connection.transaction("leadpay_handler")
                     await inner.__aenter__()
+                    await connection.execute(statements.WATCH)
             except BaseException as error:
                 was_cut = connection.closed and isinstance(error, Exception) and not is_cancelled()
                 await connection.close()
