@@ -60,6 +60,7 @@ class PostgresInbox:
 
     Args:
         dsn: a URL or a connection string of libpq; its tables are found, and made, by the connection's search path.
+            Only servers that write are connected to, unless it says something else by ``target_session_attrs``.
         connections: how many connections accept, claim and settle.
         handler_connections: how many handlers may use ``context.transaction`` at once.
         answer_seconds: how long the database may take over one operation.
@@ -302,6 +303,8 @@ async def _pool(dsn: str, seconds: float, size: int, least: int) -> AsyncConnect
 _OURS: Final[dict[str, Any]] = {
     "application_name": "leadpay",
     "client_encoding": "utf8",
+    # A server that only reads is none to stay with: after a failover its name may still be the one that is found.
+    "target_session_attrs": "read-write",
     # A network that swallows everything is noticed within seconds instead of hours.
     "keepalives_idle": 5,
     "keepalives_interval": 2,

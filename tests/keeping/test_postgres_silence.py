@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from leadpay.errors import InboxError
 from leadpay.inbox import Handling
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.postgres import PostgresInbox
@@ -83,3 +84,14 @@ async def test_who_is_in_others_way_tries_until_there_is_no_time_left(postgres_u
 
     async with PostgresInbox(postgres_url) as inbox:
         assert await inbox._do(stumble) == 20
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_only_reads_is_no_server(postgres_url: str, admin: Any) -> None:
+    """After a failover a name may still lead to the old one: no connection is made, since nothing could be kept."""
+    await admin.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    try:
+        with pytest.raises(InboxError, match="read-only"):
+            await PostgresInbox(postgres_url).__aenter__()
+    finally:
+        await admin.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
