@@ -37,7 +37,7 @@ class Flaky:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let others run until something holds; a thousandth of a second at a time, since the store's thread is one."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - whatever it is, not only events
             await asyncio.sleep(0.001)
 

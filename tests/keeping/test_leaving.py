@@ -80,7 +80,7 @@ async def test_a_store_that_fails_at_the_stop_is_not_waited_for(shaky: Bench) ->
     stopping = asyncio.create_task(worker.__aexit__())
     await asyncio.sleep(0)
     flaky.gates["claim"].set()
-    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(stopping, 30)
 
 
 @pytest.mark.asyncio

@@ -186,7 +186,7 @@ async def test_closing_waits_for_what_has_been_asked_for(postgres_url: str) -> N
     inbox = PostgresInbox(postgres_url)
     async with inbox, WebhookReceiver(router, secrets=["whsec"], inbox=inbox):
         adding = asyncio.create_task(add(inbox, "event_1"))
-        await asyncio.wait_for(handled.wait(), 5)
+        await asyncio.wait_for(handled.wait(), 30)
         last = asyncio.create_task(add(inbox, "event_2"))
         gone = asyncio.create_task(add(inbox, "event_3"))
         await asyncio.sleep(0)
@@ -290,7 +290,7 @@ async def test_a_hint_comes_from_another_process_and_again_after_a_cut(postgres_
             waiting = asyncio.create_task(hears.wait(30))
             await asyncio.sleep(0)
             await add(tells, event_id)
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 30)
             if event_id == "event_1":
                 await cut(admin)
                 await until(lambda: clock.sleepers)

@@ -63,7 +63,7 @@ async def test_a_replay_waits_for_the_purge_that_has_the_body(postgres_url: str,
             assert await statements.purge(admin, before=RECEIVED + timedelta(days=1)) == 1
             waits = "SELECT FROM pg_locks WHERE NOT granted"
             replaying = asyncio.create_task(inbox.replay("event_1", now=NOW))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while await (await admin.execute(waits)).fetchone() is None:  # noqa: ASYNC110 - the server knows
                     await asyncio.sleep(0.001)
         assert not await replaying

@@ -179,7 +179,7 @@ async def test_a_server_that_hangs_at_the_end_is_hung_up_on(postgres_url: str, a
             patience.callback(os.kill, hung, signal.SIGCONT)
             if is_cancelled:
                 handling.cancel()
-            await asyncio.wait_for(asyncio.gather(handling, return_exceptions=True), 5)
+            await asyncio.wait_for(asyncio.gather(handling, return_exceptions=True), 30)
         async with inbox.transaction(claim.lease) as transaction:
             await transaction.connection.execute("SELECT 1")
             assert hung not in set(await backends(admin)) - before
