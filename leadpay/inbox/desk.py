@@ -54,10 +54,19 @@ class Desk:
         connect: gives a connection in autocommit mode, ready for use.
         failures: what the connection's library raises; it leaves :meth:`do` as an InboxError.
         reopen: whether a connection that failed is replaced; not where its contents would go with it.
+        check: is called before each transaction with the connection, and raises if it is of no use any more.
     """
 
-    def __init__(self, connect: Callable[[], Any], *, failures: type[Exception], reopen: bool) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        *,
+        failures: type[Exception],
+        reopen: bool,
+        check: Callable[[Any], object],
+    ) -> None:
         self._connect = connect
+        self._check = check
         self._failures = failures
         self._reopen = reopen
         self._queue: SimpleQueue[_Job | Hold | None] = SimpleQueue()
@@ -160,6 +169,7 @@ class Desk:
     def _begin(self, *, writes: bool) -> Any:
         if self._connection is None:
             self._connection = self._connect()
+        self._check(self._connection)
         # A deferred transaction that begins to write may find that it can't, and no waiting helps it.
         self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         return self._connection

@@ -23,6 +23,9 @@ BUSY_SECONDS: Final = 5.0
 """How long to wait for another process's transaction before it counts as a failure."""
 
 
+_MEMORY: Final = ":memory:"
+
+
 class SqliteInbox:
     """An inbox in one file, for one machine; several processes may open it at once.
 
@@ -34,7 +37,7 @@ class SqliteInbox:
     Raises:
         ConfigurationError: on entering: a newer version of leadpay has upgraded the file.
         InboxError: from any operation: the disk is full, the file locked or gone, the inbox closed. Nothing is kept
-            then, and the next operation finds its way again by itself.
+            then, and the next operation finds its way again by itself: to a new file, where the old one is gone.
     """
 
     def __init__(
@@ -45,8 +48,11 @@ class SqliteInbox:
         prepare: Callable[[sqlite3.Connection], object] | None = None,
     ) -> None:
         self.path = str(path)
-        connect = partial(_connect, self.path, busy_seconds, prepare)
-        self._desk = Desk(connect, failures=sqlite3.Error, reopen=self.path != ":memory:")
+        is_file = self.path != _MEMORY
+        # Wherever the process goes to meanwhile.
+        place = str(Path(path).absolute()) if is_file else _MEMORY
+        connect = partial(_connect, place, busy_seconds, prepare)
+        self._desk = Desk(connect, failures=sqlite3.Error, reopen=is_file, check=partial(_check, place))
         self._hint = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -245,14 +251,36 @@ def _commit(connection: sqlite3.Connection, settle: partial[None]) -> None:
     connection.execute("COMMIT")
 
 
+class _Connection(sqlite3.Connection):
+    """Knows which file it has."""
+
+    file: tuple[int, int] | None = None
+
+
+def _file(path: str) -> tuple[int, int] | None:
+    if path == _MEMORY:
+        return None
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check(path: str, connection: _Connection) -> None:
+    """Notice that the file has no name any more: SQLite doesn't, and what it then commits is gone with the process."""
+    if _file(path) != connection.file:
+        raise sqlite3.OperationalError("the file was removed or replaced")
+
+
 def _connect(
     path: str, busy_seconds: float, prepare: Callable[[sqlite3.Connection], object] | None
 ) -> sqlite3.Connection:
-    if path != ":memory:":
+    if path != _MEMORY:
         # Made by us, so that nobody else reads names and account numbers; SQLite gives its other files the same mode.
         with suppress(OSError):
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, factory=_Connection)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode, FULL is what makes a commit survive a loss of power.
@@ -262,6 +290,7 @@ def _connect(
         _upgrade(connection)
         if prepare is not None:
             prepare(connection)
+        connection.file = _file(path)
     except BaseException:
         connection.close()
         raise

@@ -139,6 +139,22 @@ async def test_a_file_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) 
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_a_file_that_was_taken_away_is_a_failure_and_then_a_new_file(path: Path, is_replaced: bool) -> None:
+    """SQLite would go on with what has no name any more; the bank is not told 200 for what is nowhere."""
+    async with SqliteInbox(path) as inbox:
+        await add(inbox, "event_1")
+        os.rename(path, f"{path}.moved")  # noqa: PTH104 - at once, in no hurry
+        if is_replaced:
+            os.close(os.open(path, os.O_CREAT))
+        with pytest.raises(InboxError, match="removed or replaced"):
+            await add(inbox, "event_2")
+        assert await add(inbox, "event_2")
+    async with SqliteInbox(path) as inbox:
+        assert (await inbox.stats()).by_state == {"waiting": 1}
+
+
+@pytest.mark.asyncio
 async def test_a_newer_schema_is_refused(path: Path) -> None:
     """An older program does not touch what a newer one has upgraded."""
     async with SqliteInbox(path):
