@@ -122,7 +122,7 @@ class Transaction(Protocol):
         """What handlers get as ``context.transaction``."""
         ...
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> None:
+    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> bool:
         """Record the handling in the same transaction and commit; as :meth:`Inbox.settle` does.
 
         Raises:
@@ -161,12 +161,15 @@ class Inbox(Protocol):
 
     async def settle(
         self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
-    ) -> None:
+    ) -> bool:
         """Record how a handler ended and, with ``closes``, that the event is through; prolong the lease from now.
 
         A handling that isn't waiting any more is left as it is, and so is an event. ``handling=None`` closes an event
         that nobody takes; without ``closes`` too it only prolongs the lease. A subject that was woken since it was
         claimed keeps its events open for the next claim: what is through here may have been replayed.
+
+        Returns:
+            Whether the subject was woken since it was claimed, so that the claim isn't the newest word any more.
 
         Raises:
             LeaseLostError: the fence is not the newest; nothing is recorded.

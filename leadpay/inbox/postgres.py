@@ -135,9 +135,9 @@ class PostgresInbox:
 
     async def settle(
         self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
-    ) -> None:
+    ) -> bool:
         """Record how a handler ended, and prolong the lease."""
-        await self._do(
+        return await self._do(
             partial(statements.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
         )
 

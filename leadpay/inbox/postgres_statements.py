@@ -108,7 +108,7 @@ WITH held AS (
     UPDATE leadpay_events SET state = %(closes)s FROM held
     WHERE id = %(id)s AND state = 'waiting' AND %(closes)s::text IS NOT NULL AND wakes = %(wakes)s
 )
-SELECT set_config('idle_in_transaction_session_timeout', %(quiet)s, true) FROM held"""
+SELECT wakes > %(wakes)s, set_config('idle_in_transaction_session_timeout', %(quiet)s, true) FROM held"""
 
 RELEASE: Final = """
 UPDATE leadpay_subjects SET leased = false, lost = 0,
@@ -205,8 +205,8 @@ async def settle(
     closes: EventState | None,
     now: float,
     quiet: str = QUIET,
-) -> None:
-    """Record how a handler ended, if the lease still holds."""
+) -> bool:
+    """Record how a handler ended, if the lease still holds, and say whether the subject was woken meanwhile."""
     given = {
         "subject": key(lease.subject),
         "fence": lease.fence,
@@ -222,8 +222,10 @@ async def settle(
         "closes": closes,
         "quiet": quiet,
     }
-    if await (await connection.execute(SETTLE, given)).fetchone() is None:
+    held = await (await connection.execute(SETTLE, given)).fetchone()
+    if held is None:
         raise LeaseLostError(f"{lease.subject} is worked on by somebody else")
+    return bool(held[0])
 
 
 async def release(connection: Any, *, lease: Lease, due_at: float | None) -> bool:

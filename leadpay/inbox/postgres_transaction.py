@@ -16,7 +16,7 @@ class _Inbox(Protocol):
 
     async def settle(
         self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
-    ) -> None: ...
+    ) -> bool: ...
 
     def answering(self, seconds: float | None) -> AbstractAsyncContextManager[None]: ...
 
@@ -35,14 +35,13 @@ class PostgresTransaction:
         self._lease = lease
         self.connection = PostgresConnection(inbox, pool)
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> None:
+    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> bool:
         """Record the handling in the same transaction and commit; without statements it is a mere settling."""
         if not self.connection.has_begun:
-            await self._inbox.settle(self._lease, event_id, handling, closes=closes, now=now)
-            return
+            return await self._inbox.settle(self._lease, event_id, handling, closes=closes, now=now)
         async with self._inbox.answering(self._inbox.answer_seconds), self.connection.committing() as connection:
             # From here on the subject's row is locked: nobody gets a newer fence before this is committed.
-            await statements.settle(
+            return await statements.settle(
                 connection, lease=self._lease, event_id=event_id, handling=handling, closes=closes, now=now
             )
 

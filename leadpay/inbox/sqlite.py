@@ -86,9 +86,9 @@ class SqliteInbox:
 
     async def settle(
         self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
-    ) -> None:
+    ) -> bool:
         """Record how a handler ended, and prolong the lease."""
-        await self._desk.do(
+        return await self._desk.do(
             partial(statements.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
         )
 
@@ -176,17 +176,16 @@ class SqliteTransaction:
         self._lease = lease
         self.connection = SqliteConnection(desk)
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> None:
+    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> bool:
         """Record the handling in the same transaction and commit; without statements it shares others' commit."""
         settle = partial(
             statements.settle, lease=self._lease, event_id=event_id, handling=handling, closes=closes, now=now
         )
         hold = self.connection.hold
         if hold is None:
-            await self._desk.do(settle)
-            return
+            return await self._desk.do(settle)
         try:
-            await hold.do(partial(_commit, settle=settle))
+            return await hold.do(partial(_commit, settle=settle))
         except sqlite3.Error as error:
             raise InboxError(f"the inbox failed: {error}") from error
 
@@ -244,11 +243,12 @@ _CONTROL: Final = re.compile(
 )
 
 
-def _commit(connection: sqlite3.Connection, settle: partial[None]) -> None:
+def _commit(connection: sqlite3.Connection, settle: partial[bool]) -> bool:
     if not connection.in_transaction:
         raise InboxError("one of the handler's statements rolled its transaction back")
-    settle(connection)
+    was_woken = settle(connection)
     connection.execute("COMMIT")
+    return was_woken
 
 
 class _Connection(sqlite3.Connection):

@@ -47,7 +47,7 @@ WHERE subject = ? AND version IS NOT NULL AND leadpay_handlings.state = 'done' G
 # Only the newest fence may; anything but a mere prolonging is a word, after which no lease counts as lost.
 PROLONG: Final = """
 UPDATE leadpay_subjects SET due_at = ?, lost = CASE WHEN ? THEN 0 ELSE lost END
-WHERE subject = ? AND fence = ? AND leased"""
+WHERE subject = ? AND fence = ? AND leased RETURNING wakes"""
 
 SETTLE: Final = """
 INSERT INTO leadpay_handlings (event_id, handler, state, attempts, due_at, error) VALUES (?, ?, ?, ?, ?, ?)
@@ -136,16 +136,18 @@ def settle(
     handling: Handling | None,
     closes: EventState | None,
     now: float,
-) -> None:
-    """Record how a handler ended, if the lease still holds."""
+) -> bool:
+    """Record how a handler ended, if the lease still holds, and say whether the subject was woken meanwhile."""
     is_word = handling is not None or closes is not None
-    if not connection.execute(PROLONG, (now + lease.seconds, is_word, lease.subject, lease.fence)).rowcount:
+    held = connection.execute(PROLONG, (now + lease.seconds, is_word, lease.subject, lease.fence)).fetchone()
+    if held is None:
         raise LeaseLostError(f"{lease.subject} is worked on by somebody else")
     if handling is not None:
         row = (handling.handler, handling.state, handling.attempts, handling.due_at, handling.error)
         connection.execute(SETTLE, (event_id, *row))
     if closes is not None:
         connection.execute(CLOSE, (closes, event_id, lease.subject, lease.wakes))
+    return bool(held[0] > lease.wakes)
 
 
 def release(connection: Any, *, lease: Lease, due_at: float | None) -> bool:

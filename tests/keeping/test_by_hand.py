@@ -132,6 +132,23 @@ async def test_a_replay_while_a_neighbour_runs_is_not_lost(bench: Bench, by_name
 
 
 @pytest.mark.asyncio
+async def test_what_is_discarded_while_its_elder_runs_is_not_handled(bench: Bench) -> None:
+    """Also where a worker has both in its hands."""
+    seen: list[str] = []
+
+    @bench.router.posted
+    async def handler(event: InstantPaymentEvent) -> None:
+        seen.append(event.id)
+        assert await bench.inbox.discard("event_2", reason="a test", now=bench.clock.now())
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    await bench.work()
+    assert seen == ["event_1"]
+    assert [await bench.state("event_1"), await bench.state("event_2")] == ["done", "discarded"]
+
+
+@pytest.mark.asyncio
 async def test_a_discarded_event_is_kept_out_of_the_way_and_can_come_back(bench: Bench) -> None:
     """It says why; what waited behind it goes on; a replay takes it up where it was."""
     seen: list[str] = []

@@ -7,6 +7,8 @@ import attrs
 import pytest
 
 from leadpay.inbox import Claim, EventState, Handling, Inbox, LeaseLostError, open_inbox
+from leadpay.models import InstantPaymentEvent
+from leadpay.webhooks.context import Context
 from tests.keeping.story import NOW, Bench
 
 PAYMENT = "instant_payment_1"
@@ -119,6 +121,26 @@ async def test_what_came_meanwhile_is_due_at_once(bench: Bench) -> None:
     await bench.inbox.release(claim.lease, due_at=None)
     again = await claim_one(bench.inbox)
     assert [one.event_id for one in again.deliveries] == ["event_2"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("writes", [True, False])
+async def test_what_comes_during_a_turn_has_its_place_in_the_order(bench: Bench, writes: bool) -> None:
+    """An event that is older than those that wait goes first, although the worker had claimed without it."""
+    seen: list[str] = []
+
+    @bench.router.posted
+    async def note(event: InstantPaymentEvent, context: Context) -> None:
+        if not seen:
+            await bench.receive("event_2", payment="instant_payment_1", minute=2)
+        if writes:
+            await context.transaction.execute("SELECT 1")
+        seen.append(event.id)
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_3", payment="instant_payment_1", minute=3)
+    await bench.work()
+    assert seen == ["event_1", "event_2", "event_3"]
 
 
 @pytest.mark.asyncio
