@@ -25,7 +25,7 @@ from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats, p
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.gather import Gather, Row
 from leadpay.inbox.postgres_schema import upgrade
-from leadpay.inbox.postgres_transaction import PostgresTransaction, is_cancelled
+from leadpay.inbox.postgres_transaction import PostgresTransaction, borrowing, is_cancelled
 from leadpay.models import Event
 from leadpay.webhooks.dispatcher import Dispatcher
 
@@ -254,7 +254,7 @@ class PostgresInbox:
         async with self.answering(self.answer_seconds):
             left = self._tries
             while left:
-                async with pool.connection() as connection:
+                async with borrowing(pool) as connection:
                     try:
                         with self.cutting(connection):
                             return await work(connection)

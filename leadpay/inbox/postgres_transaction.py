@@ -125,7 +125,7 @@ class PostgresConnection:
             await connection.close()
             raise
         finally:
-            await self._pool.putconn(connection)
+            await _give_back(self._pool, connection)
 
     async def _begun(self) -> Any:
         if self._ended:
@@ -150,12 +150,27 @@ class PostgresConnection:
             except BaseException as error:
                 was_cut = connection.closed and isinstance(error, Exception) and not is_cancelled()
                 await connection.close()
-                await self._pool.putconn(connection)
+                await _give_back(self._pool, connection)
                 if not was_cut:
                     raise
             else:
                 self._connection, self._blocks = connection, [outer, inner]
                 return
+
+
+@asynccontextmanager
+async def borrowing(pool: Any) -> AsyncIterator[Any]:
+    """Lend a connection of a pool."""
+    connection = await pool.getconn()
+    try:
+        yield connection
+    finally:
+        await _give_back(pool, connection)
+
+
+async def _give_back(pool: Any, connection: Any) -> None:
+    """Return a connection to the end: a pool that is interrupted in it has one fewer from then on."""
+    await asyncio.shield(pool.putconn(connection))
 
 
 def is_cancelled() -> bool:

@@ -11,6 +11,8 @@ from leadpay.errors import InboxError
 from leadpay.inbox import Handling
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.postgres import PostgresInbox
+from leadpay.inbox.postgres_transaction import borrowing
+from tests.keeping.gates import until
 from tests.keeping.story import NOW, RECEIVED, Bench
 
 PAYMENT = "instant_payment_1"
@@ -68,6 +70,41 @@ async def test_a_replay_waits_for_the_purge_that_has_the_body(postgres_url: str,
                     await asyncio.sleep(0.001)
         assert not await replaying
         assert await bench.state("event_1") == "discarded"
+
+
+class Crowded:
+    """A pool with one connection, which takes it back when it is let."""
+
+    def __init__(self) -> None:
+        self.has_room = asyncio.Event()
+        self.returned: list[str] = []
+
+    async def getconn(self) -> str:
+        """Give the one."""
+        return "the connection"
+
+    async def putconn(self, connection: str) -> None:
+        """Take it back, which an interruption would prevent."""
+        await self.has_room.wait()
+        self.returned.append(connection)
+
+
+@pytest.mark.asyncio
+async def test_a_connection_is_given_back_although_who_had_it_is_stopped_in_that() -> None:
+    """A pool doesn't shrink by those who run out of time while others wait for what they have."""
+    pool = Crowded()
+
+    async def borrow() -> None:
+        async with borrowing(pool):
+            pass
+
+    borrower = asyncio.create_task(borrow())
+    await asyncio.sleep(0)
+    borrower.cancel()
+    await asyncio.wait([borrower])
+    assert borrower.cancelled()
+    pool.has_room.set()
+    await until(lambda: pool.returned == ["the connection"])
 
 
 @pytest.mark.asyncio
