@@ -33,8 +33,8 @@ def draw(answers: Sequence[Answer], path: Path) -> None:
         panels = place.subplots(len(half), 1, squeeze=False, height_ratios=heights)
         for panel, one in zip(panels[:, 0], half, strict=True):
             _panel(panel, one)
-    figure.supxlabel(f"multiples of the floor, logarithmic; red: the goal. {machine()}", fontsize=_SIZE)
-    figure.savefig(path, dpi=150)
+    figure.supxlabel(f"multiples of the floor, logarithmic; less is better; red: the goal. {machine()}", fontsize=_SIZE)
+    figure.savefig(path, dpi=130)
 
 
 _HEAD: Final = 3
@@ -76,7 +76,7 @@ def _panel(panel: Any, answer: Answer) -> None:
             panel.plot([goal] * 2, [place - 0.48, place + 0.48], color=_GOAL_COLOUR, linewidth=2)
             end = max(end, goal)
         panel.annotate(_label(one), (end, place), (4, 0), textcoords="offset points", va="center", fontsize=_SIZE)
-    panel.set_title(f"{answer.question} ({'more' if more else 'less'} is better)", fontsize=_SIZE + 1, loc="left")
+    panel.set_title(f"{answer.question}{' (more is better)' if more else ''}", fontsize=_SIZE + 1, loc="right")
     panel.tick_params(labelsize=_SIZE)
     panel.tick_params(axis="x", which="both", labelbottom=False, bottom=False)
     for side in ("top", "right", "bottom"):

@@ -1,5 +1,6 @@
 """Measuring in rounds: contestants take turns, so that what disturbs the machine disturbs them alike."""
 
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from statistics import median, quantiles
 from typing import NamedTuple, TypeAlias
@@ -82,6 +83,9 @@ async def take_turns(contestants: Sequence[Contestant], *, rounds: int, times: i
     """Let everybody do the work ``times`` times, ``rounds`` times, in an order that turns from round to round."""
     for one in contestants:
         await one.run(max(1, times // 10))  # caches, specialised bytecode, connections
+    # Nobody pays for the garbage collector's walks through everybody else's modules.
+    gc.collect()
+    gc.freeze()
     table = []
     for number in range(rounds):
         row = [0.0] * len(contestants)

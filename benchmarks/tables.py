@@ -28,11 +28,13 @@ def markdown(answers: list[Answer]) -> Iterator[str]:
     yield "| work | floor: 1.0 | leadpay | goal | others |"
     yield "|---|---|---|---|---|"
     for answer in answers:
+        others = ", ".join(_beside(answer))
         for one in answer.results:
             if one.goal and one.ratio is not None:
                 work = answer.question if one.name == OURS else f"{answer.question}: {one.name}"
                 cells = [work, answer.results[0].name, f"**{one.ratio:.2f}**", spelled(one.goal)]
-                yield f"| {' | '.join([*cells, ', '.join(_beside(answer))])} |"
+                yield f"| {' | '.join([*cells, others])} |"
+                others = "as above"
 
 
 def spelled(goal: str) -> str:

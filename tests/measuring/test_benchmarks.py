@@ -61,7 +61,7 @@ def test_tables_show_the_goal_beside_the_result() -> None:
     ]
     assert [*markdown([ANSWER])][-2:] == [
         "| work | the floor | **1.50** | ≤ 1.6 | another 12 |",
-        "| work: leadpay, too | the floor | **0.50** | ≥ 0.5 | another 12 |",
+        "| work: leadpay, too | the floor | **0.50** | ≥ 0.5 | as above |",
     ]
 
 
