@@ -165,8 +165,8 @@ class Inbox(Protocol):
         """Record how a handler ended and, with ``closes``, that the event is through; prolong the lease from now.
 
         A handling that isn't waiting any more is left as it is, and so is an event. ``handling=None`` closes an event
-        that nobody takes; without ``closes`` too it only prolongs the lease. A subject that was woken since it was
-        claimed keeps its events open for the next claim: what is through here may have been replayed.
+        that nobody takes; without ``closes`` too it only prolongs the lease. Where the subject was woken since it was
+        claimed, an event that another handler waits for stays open for the next claim: it may have been replayed.
 
         Returns:
             Whether the subject was woken since it was claimed, so that the claim isn't the newest word any more.

@@ -91,8 +91,8 @@ LEFT JOIN LATERAL (
 ORDER BY claimed.subject, event.created_at, event.number"""  # noqa: S608 - a constant
 
 # Only the newest fence may; anything but a mere prolonging is a word, after which no lease counts as lost. What was
-# woken since the claim is not closed: somebody may have replayed what this worker is through with, so the next turn
-# looks again.
+# woken since the claim is closed only if no other handler waits, or else somebody may have replayed what this worker is
+# through with; and only if this snapshot has that, as it has what was done before the last wake that it knows.
 SETTLE: Final = """
 WITH held AS (
     UPDATE leadpay_subjects SET due_at = %(until)s, lost = CASE WHEN %(is_word)s::boolean THEN 0 ELSE lost END
@@ -105,8 +105,11 @@ WITH held AS (
         state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
     WHERE old.state = 'waiting'
 ), closed AS (
-    UPDATE leadpay_events SET state = %(closes)s FROM held
-    WHERE id = %(id)s AND state = 'waiting' AND %(closes)s::text IS NOT NULL AND wakes = %(wakes)s
+    UPDATE leadpay_events AS event SET state = %(closes)s FROM held JOIN leadpay_subjects AS seen USING (subject)
+    WHERE id = %(id)s AND event.state = 'waiting' AND %(closes)s::text IS NOT NULL AND (
+        held.wakes = %(wakes)s OR held.wakes = seen.wakes AND NOT EXISTS (
+            SELECT FROM leadpay_handlings AS other
+            WHERE event_id = id AND other.state = 'waiting' AND handler IS DISTINCT FROM %(handler)s))
 )
 SELECT wakes > %(wakes)s, set_config('idle_in_transaction_session_timeout', %(quiet)s, true) FROM held"""
 

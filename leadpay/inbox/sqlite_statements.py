@@ -55,11 +55,11 @@ ON CONFLICT (event_id, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
 WHERE leadpay_handlings.state = 'waiting'"""
 
-# Not what was woken since the claim: somebody may have replayed what this worker is through with, so the next turn
-# looks again.
+# Where the subject was woken since the claim, only if no handler waits: somebody may have replayed what this worker is
+# through with.
 CLOSE: Final = """
 UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting'
-    AND (SELECT wakes FROM leadpay_subjects WHERE leadpay_subjects.subject = ?) = ?"""
+    AND (? OR NOT EXISTS (SELECT 1 FROM leadpay_handlings AS other WHERE event_id = id AND other.state = 'waiting'))"""
 
 RELEASE: Final = """
 UPDATE leadpay_subjects SET leased = 0, lost = 0, due_at = CASE WHEN wakes > ? THEN 0 ELSE ? END
@@ -142,12 +142,13 @@ def settle(
     held = connection.execute(PROLONG, (now + lease.seconds, is_word, lease.subject, lease.fence)).fetchone()
     if held is None:
         raise LeaseLostError(f"{lease.subject} is worked on by somebody else")
+    was_woken = bool(held[0] > lease.wakes)
     if handling is not None:
         row = (handling.handler, handling.state, handling.attempts, handling.due_at, handling.error)
         connection.execute(SETTLE, (event_id, *row))
     if closes is not None:
-        connection.execute(CLOSE, (closes, event_id, lease.subject, lease.wakes))
-    return bool(held[0] > lease.wakes)
+        connection.execute(CLOSE, (closes, event_id, not was_woken))
+    return was_woken
 
 
 def release(connection: Any, *, lease: Lease, due_at: float | None) -> bool:
