@@ -24,8 +24,9 @@ from leadpay.errors import ConfigurationError, InboxError
 from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats, pages
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.gather import Gather, Row
+from leadpay.inbox.postgres_lending import borrowing, is_cancelled
 from leadpay.inbox.postgres_schema import upgrade
-from leadpay.inbox.postgres_transaction import PostgresTransaction, borrowing, is_cancelled
+from leadpay.inbox.postgres_transaction import PostgresTransaction
 from leadpay.models import Event
 from leadpay.webhooks.dispatcher import Dispatcher
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from leadpay.errors import InboxError
 from leadpay.inbox import EventState, Handling, Lease
 from leadpay.inbox import postgres_statements as statements
+from leadpay.inbox.postgres_lending import give_back, is_cancelled
 
 
 class _Inbox(Protocol):
@@ -125,7 +126,7 @@ class PostgresConnection:
             await connection.close()
             raise
         finally:
-            await _give_back(self._pool, connection)
+            await give_back(self._pool, connection)
 
     async def _begun(self) -> Any:
         if self._ended:
@@ -150,33 +151,12 @@ class PostgresConnection:
             except BaseException as error:
                 was_cut = connection.closed and isinstance(error, Exception) and not is_cancelled()
                 await connection.close()
-                await _give_back(self._pool, connection)
+                await give_back(self._pool, connection)
                 if not was_cut:
                     raise
             else:
                 self._connection, self._blocks = connection, [outer, inner]
                 return
-
-
-@asynccontextmanager
-async def borrowing(pool: Any) -> AsyncIterator[Any]:
-    """Lend a connection of a pool."""
-    connection = await pool.getconn()
-    try:
-        yield connection
-    finally:
-        await _give_back(pool, connection)
-
-
-async def _give_back(pool: Any, connection: Any) -> None:
-    """Return a connection to the end: a pool that is interrupted in it has one fewer from then on."""
-    await asyncio.shield(pool.putconn(connection))
-
-
-def is_cancelled() -> bool:
-    """Whether the task has been told to stop, or its time is up: some versions of psycopg raise another error then."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _check(query: Any) -> None:

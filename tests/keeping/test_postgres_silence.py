@@ -11,7 +11,7 @@ from leadpay.errors import InboxError
 from leadpay.inbox import Handling
 from leadpay.inbox import postgres_statements as statements
 from leadpay.inbox.postgres import PostgresInbox
-from leadpay.inbox.postgres_transaction import borrowing
+from leadpay.inbox.postgres_lending import borrowing
 from tests.keeping.gates import until
 from tests.keeping.story import NOW, RECEIVED, Bench
 
