@@ -6,7 +6,7 @@ import pytest_asyncio
 
 from tests.scene import Scene, played
 
-pytest_plugins = ["leadpay.testing", "pytester", "tests.postgres"]
+pytest_plugins = ["leadpay.testing", "pytester", "tests.postgres", "tests.scripted"]
 
 
 @pytest_asyncio.fixture

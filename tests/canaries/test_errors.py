@@ -1,19 +1,15 @@
 """Every error that a call can end in, from a bank that quotes back whatever it was told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from leadpay import errors
 from leadpay.client import LeadClient
 from leadpay.client.retry import RetryPolicy
 from leadpay.errors import LeadError
 from leadpay.models import Party
-from tests.calling.conftest import ScriptedBank
 from tests.canaries.net import (
     ACCOUNT,
     CANARIES,
@@ -49,20 +45,6 @@ MALFORMED = [
     EVERYTHING.encode(),
     b"\xff" + EVERYTHING.encode(),
 ]
-
-
-@pytest_asyncio.fixture
-async def new_bank() -> AsyncIterator[Callable[..., Any]]:
-    async with AsyncExitStack() as stack:
-
-        async def start(*script: Any) -> ScriptedBank:
-            bank = ScriptedBank()
-            bank.script = list(script)
-            await bank.start()
-            stack.callback(bank.stop)
-            return bank
-
-        yield start
 
 
 async def fail(expected: type[LeadError], net: Net, lead: LeadClient, call: str = "send") -> Any:
