@@ -1,8 +1,6 @@
 """A process is killed at every statement, again and again: nothing accepted is lost, and no effect is doubled."""
 
 import asyncio
-import multiprocessing
-import os
 import signal
 import sqlite3
 from collections import Counter
@@ -18,19 +16,13 @@ import pytest
 
 from leadpay.inbox import open_inbox
 from tests.postgres import fresh_schema
+from tests.surviving.processes import ALL, PROCESSES
 from tests.surviving.victim import SQLITE, TABLE, WHEN, Life, event_ids, live
 from tests.surviving.wire import Wire
-
-ALL: Final = os.environ.get("LEADPAY_PROOFS") == "all"
-"""Whether to run as many as there are, which takes a quarter of an hour."""
 
 SEEDS: Final = 200 if ALL else 6
 LIVES: Final = 3
 """How many lives of each seed end by a kill; the one after them ends well."""
-
-PROCESSES: Final = multiprocessing.get_context("forkserver")
-"""Children begin with everything imported, and share nothing else."""
-PROCESSES.set_forkserver_preload(["tests.surviving.victim", "tests.surviving.crowd", "leadpay.inbox.postgres"])
 
 
 class Case:

@@ -19,7 +19,7 @@ from leadpay.webhooks.signature import HEADER, sign
 from tests.keeping.story import event_of
 from tests.postgres import fresh_schema
 from tests.surviving.crowd import SECRET, TABLE, receive, work
-from tests.surviving.test_killed import ALL, PROCESSES
+from tests.surviving.processes import ALL, PROCESSES
 
 PAYMENTS: Final = 2_000 if ALL else 60
 EVENTS_OF_EACH: Final = 10
