@@ -47,8 +47,8 @@ class Case:
         async with wire.listening() as url:
             await _run(attrs.evolve(life, url=url, strike=None), wire)
         self.said = wire.kinds
-        if wire.struck:
-            self.struck.add(wire.kinds[-1])
+        if strike is not None and wire.struck:
+            self.struck.add(wire.kinds[strike - 1])
 
     async def check(self) -> None:
         """Hold what is in the store against what was promised."""
