@@ -55,7 +55,7 @@ _TRY_AGAIN: Final = ("40001", "40P01")
 
 
 class PostgresInbox:
-    """An inbox in a PostgreSQL database (14 or later), for any number of receivers and workers.
+    """An inbox in a PostgreSQL database (14 or later; tried on 14 to 18), for any number of receivers and workers.
 
     It keeps nothing in a session, so that it works behind PgBouncer in transaction mode; only hints need a session.
 
