@@ -1,13 +1,15 @@
 """One Request in, one Response or one LeadError out. The only file here that knows aiohttp's errors."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, partial
 from typing import Final, NamedTuple, TypeAlias
 
 import aiohttp
 from multidict import CIMultiDict, istr
 from yarl import URL
 
+from leadpay.client.limit import Block, TimeLimit
 from leadpay.client.requests import Request
 from leadpay.config import Timeouts
 from leadpay.errors import NoAnswerError, RequestNotSentError
@@ -51,7 +53,10 @@ class Transport:
         self._session = session
         self._timeouts = timeouts
         self._full = timeouts.connect + timeouts.read
-        self._usual = self._timeout(self._full)
+        self._usual = (
+            partial(Block, TimeLimit(self._full)),
+            aiohttp.ClientTimeout(connect=timeouts.connect, sock_connect=timeouts.connect),
+        )
         # The path of most calls is always the same; to find its URL in yarl's own cache takes seven times as long.
         self._url = lru_cache(maxsize=MAX_URLS)(lambda path: URL(base_url + path, encoded=True))
 
@@ -69,33 +74,36 @@ class Transport:
         """
         if self._session.closed:
             raise RequestNotSentError("no connection to the bank: the session is closed")
+        limit, timeout = self._usual if left >= self._full else self._short(left)
         try:
-            # Without `async with`, which would release the connection once more after the last byte has done so.
-            response = await self._session.request(
-                request.method,
-                self._url(request.path),
-                data=request.body,
-                headers=_headers(request, token),
-                timeout=self._usual if left >= self._full else self._timeout(left),
-                # A redirect could carry the token elsewhere.
-                allow_redirects=False,
-                raise_for_status=False,
-            )
-            try:
-                # Most answers are whole by now, so that there is nothing to wait for.
-                body = response.content.read_nowait() if response.content.is_eof() else await _read(response)
-            except BaseException:
-                response.close()
-                raise
+            with limit():
+                # Without `async with`, which would release the connection once more after the last byte has done so.
+                response = await self._session.request(
+                    request.method,
+                    self._url(request.path),
+                    data=request.body,
+                    headers=_headers(request, token),
+                    timeout=timeout,
+                    # A redirect could carry the token elsewhere.
+                    allow_redirects=False,
+                    raise_for_status=False,
+                )
+                try:
+                    # Most answers are whole by now, so that there is nothing to wait for.
+                    body = response.content.read_nowait() if response.content.is_eof() else await _read(response)
+                except BaseException:
+                    response.close()
+                    raise
             return Response(response.status, response.headers, body if len(body) <= MAX_RESPONSE_BYTES else None)
         except _NOT_SENT as error:
             raise RequestNotSentError(f"no connection to the bank: {type(error).__name__}") from None
         except Exception as error:  # noqa: BLE001 - whatever aiohttp, ssl or zlib raise: nobody knows what the bank saw
             raise NoAnswerError(f"no answer from the bank: {type(error).__name__}") from None
 
-    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
-        connect = min(self._timeouts.connect, total)
-        return aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect)
+    def _short(self, left: float) -> tuple[Callable[[], AbstractContextManager[None]], aiohttp.ClientTimeout]:
+        """Let aiohttp watch the time of an attempt that cannot have all of it, since its call is about to end."""
+        connect = min(self._timeouts.connect, left)
+        return nullcontext, aiohttp.ClientTimeout(total=left, connect=connect, sock_connect=connect)
 
 
 def _headers(request: Request, token: str | None) -> CIMultiDict[str]:
