@@ -91,9 +91,9 @@ async def test_a_connection_that_is_cut_at_any_message_is_replaced(postgres_serv
         async with wire.listening() as through, PostgresInbox(through) as inbox:
             desk = Desk(inbox)
             for number in range(STATEMENTS):
-                wire.strike, wire.struck = len(wire.kinds) + 1, False
+                wire.strike, wire.struck = len(wire.kinds) + 1, None
                 assert await desk.receive(f"event_{number}") == 200
-                assert wire.struck
+                assert wire.struck is not None
             await desk.check()
             assert (await inbox.stats()).by_state == {"waiting": STATEMENTS}
 

@@ -22,6 +22,7 @@ from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign
 from tests.keeping.story import HandClock, event_of
+from tests.surviving.wire import is_hit
 
 SQLITE: Final = "sqlite:///"
 SECRET: Final = "whsec_of_this_test"
@@ -47,6 +48,8 @@ class Life:
     """Where to write what was answered 2xx, and at which statement it died."""
     strike: int | None = None
     """At which statement to die, counted from one; None to live, or where somebody else sees to it."""
+    aim: str | None = None
+    """Which kind of statement is counted; None for all."""
     when: str = "before"
 
 
@@ -135,21 +138,28 @@ class Strike:
     def __init__(self, life: Life, note: Callable[[bytes], object]) -> None:
         self._life = life
         self._note = note
-        self._last = ""
+        self._late: str | None = None
         self.kinds: list[str] = []
 
     def __call__(self, statement: str) -> None:
         """Count, and at one of them kill: now, within a thousandth of a second, or as the next one begins."""
+        if self._late is not None:
+            self._tell(self._late)
+            die()
         self.kinds.append(kind(statement))
-        last, self._last = self._last, statement
-        is_late = self._life.when == "after"
-        if self._life.strike is None or len(self.kinds) != self._life.strike + is_late:
+        if not is_hit(self.kinds, self._life.strike, self._life.aim):
             return
-        self._note(f"died {self._life.when} {kind(last if is_late else statement)}\n".encode())
+        if self._life.when == "after":
+            self._late = self.kinds[-1]
+            return
+        self._tell(self.kinds[-1])
         if self._life.when == "during":
             threading.Thread(target=partial(_die_soon, self._life.seed % 10 / 10_000), daemon=True).start()
         else:
             die()
+
+    def _tell(self, struck: str) -> None:
+        self._note(f"died {self._life.when} {struck}\n".encode())
 
 
 def die() -> None:

@@ -18,20 +18,23 @@ class Wire:
     Args:
         server: the URL of a server that listens on a Unix socket.
         strike: at which message from the client to strike, counted from one; None to count only.
+        aim: which kind of message is counted; None for all.
         when: ``before`` it is handed on, ``during`` (half of it was), or ``after`` (the answer is kept back).
     """
 
-    def __init__(self, server: str, *, strike: int | None = None, when: str = "before") -> None:
+    def __init__(self, server: str, *, strike: int | None = None, aim: str | None = None, when: str = "before") -> None:
         found = re.search(r"host=([^&]+)", server)
         assert found
         self._server, self._home = server, found[1]
         self.strike = strike
+        self._aim = aim
         self.is_down = False
         """Whether new connections are turned away."""
         self._when = when
         self.hit: Callable[[], object] = lambda: None
         """Called at the strike."""
-        self.struck = False
+        self.struck: str | None = None
+        """The kind of message that was struck."""
         self.kinds: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
@@ -60,33 +63,41 @@ class Wire:
         there, here = await asyncio.open_unix_connection(f"{self._home}/.s.PGSQL.{PORT}")
         self._writers += [here, writer]
         back = asyncio.create_task(self._bring_back(there, writer))
-        if await self._bring(reader, here):
+        struck = await self._bring(reader, here)
+        if struck is not None:
             if self._when == "after":
                 back.cancel()
                 await asyncio.wait([back])
                 await there.read(1)
-            self.struck = True
+            self.struck = struck
             self.hit()
         here.close()
         writer.close()
         await asyncio.wait([back])
 
-    async def _bring(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> bool:
-        """Hand on what the client says; says whether that ended in the strike."""
+    async def _bring(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> str | None:
+        """Hand on what the client says; if that ends in the strike, says at what kind of message."""
         with suppress(OSError):
             while data := await client.read(1 << 16):
-                self.kinds.append(_kind(data))
-                if len(self.kinds) == self.strike:
+                self.kinds.append(kind := _kind(data))
+                if is_hit(self.kinds, self.strike, self._aim):
                     server.write({"before": b"", "during": data[: len(data) // 2], "after": data}[self._when])
-                    return True
+                    return kind
                 server.write(data)
-        return False
+        return None
 
     async def _bring_back(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await server.read(1 << 16):
                 client.write(data)
         client.close()
+
+
+def is_hit(kinds: list[str], strike: int | None, aim: str | None) -> bool:
+    """Tell whether the last of all that was said is the one to strike at."""
+    if aim is None:
+        return len(kinds) == strike
+    return kinds[-1] == aim and kinds.count(aim) == strike
 
 
 def _kind(data: bytes) -> str:
