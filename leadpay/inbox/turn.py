@@ -15,8 +15,9 @@ from leadpay.inbox import Claim, Delivery, EventState, Handling, HandlingState, 
 from leadpay.inbox.schedule import next_wait
 from leadpay.models import Event
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult, where_raised
+from leadpay.webhooks.dispatcher import Dispatcher, where_raised
 from leadpay.webhooks.event import parse
+from leadpay.webhooks.outcome import HandlerResult
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 

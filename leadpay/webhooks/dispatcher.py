@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
+from leadpay.webhooks.outcome import HandlerResult, Outcome
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
@@ -17,35 +18,6 @@ logger = logging.getLogger("leadpay.webhooks")
 
 LazyContext: TypeAlias = Context | Callable[[], Context]
 """A context, or what makes it: that costs as much as finding a handler, and most handlers take none."""
-
-_new: Final = tuple.__new__
-"""What the ``__new__`` of a NamedTuple calls, which is Python code and takes 0.5 us more for each result."""
-
-HandlerStatus: TypeAlias = Literal["succeeded", "failed", "deferred", "discarded"]
-
-
-class HandlerResult(NamedTuple):
-    """How one handler of an event ended; how long it took is told to an observer (``leadpay.facts``)."""
-
-    handler: str
-    """``module:qualified name``."""
-    status: HandlerStatus
-    error: BaseException | None = None
-    """What it raised; a Defer or a Discard too."""
-
-
-class Outcome(NamedTuple):
-    """How an event ended: one result for each handler that ran, in their order; none if nothing takes the event."""
-
-    results: tuple[HandlerResult, ...]
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether nothing is left to do: every handler succeeded or discarded the event."""
-        for result in self.results:  # noqa: SIM110 - a generator would cost more than all the rest of it
-            if result.status not in ("succeeded", "discarded"):
-                return False
-        return True
 
 
 class Dispatcher:
@@ -72,50 +44,56 @@ class Dispatcher:
             context: for the handlers that take one; or a function that makes it, called if there is such a handler.
         """
         routes = self.router.select(event) or self._advise(event)
-        if len(routes) == 1:  # the common case, a third cheaper without the list
-            return _new(Outcome, ((await self.run(routes[0], event, context),),))
-        shared = made(context)
-        return Outcome(tuple([await self.run(route, event, shared) for route in routes]))
+        if len(routes) != 1:
+            return await self._run_each(routes, event, made(context))
+        (route,) = routes  # the common case, without the coroutine and the objects that several take
+        try:
+            await self._handling(route, event, context)
+        except BaseException as error:  # noqa: BLE001 - judged there
+            return Outcome((self._judged(route, event, error),))
+        return route.success
 
-    def select(self, event: Event) -> list[Route]:
+    def select(self, event: Event) -> Sequence[Route]:
         """Pick the handlers that run for the event; when there is none, say so once per type."""
         return self.router.select(event) or self._advise(event)
 
     async def run(self, route: Route, event: Event, context: LazyContext) -> HandlerResult:
         """Run one handler; whatever it raises becomes its result."""
-        status: HandlerStatus = "succeeded"
-        error: BaseException | None = None
         try:
-            timeout = self.timeout if route.timeout is None else route.timeout
-            handling = self._with_context(route, event, context) if route.wants_context else route.handler(event)
-            if timeout is None:
-                await handling
-            else:
-                async with asyncio.timeout(timeout):
-                    await handling
-        except Defer as wish:
-            status, error = "deferred", wish
-        except Discard as wish:
-            status, error = "discarded", wish
+            await self._handling(route, event, context)
+        except BaseException as error:  # noqa: BLE001 - judged there
+            return self._judged(route, event, error)
+        return route.success.results[0]
+
+    def _handling(self, route: Route, event: Event, context: LazyContext) -> Awaitable[Any]:
+        """Call the handler, and give what is to be awaited."""
+        if route.wants_context:
+            context = made(context)
+            context.state = self._states.get(route.router)
+            handling = route.handler(event, context)
+        else:
+            handling = route.handler(event)
+        timeout = self.timeout if route.timeout is None else route.timeout
+        return handling if timeout is None else _limited(handling, timeout)
+
+    async def _run_each(self, routes: Sequence[Route], event: Event, context: Context) -> Outcome:
+        return Outcome(tuple([await self.run(route, event, context) for route in routes]))
+
+    def _judged(self, route: Route, event: Event, error: BaseException) -> HandlerResult:
+        """Say what an error means.
+
+        Raises:
+            BaseException: it was meant for us: our own cancellation, or the interpreter's end.
+        """
+        if isinstance(error, Defer):
+            return HandlerResult(route.name, "deferred", error)
+        if isinstance(error, Discard):
             logger.info("%s discarded %s", route.name, event.id)
-        except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Something that the handler awaited was cancelled, not we.
-            status, error = self._failed(route, event, cancelled)
-        except Exception as failure:  # noqa: BLE001 - one handler's failure is not its neighbour's
-            status, error = self._failed(route, event, failure)
-        return _new(HandlerResult, (route.name, status, error))
-
-    def _failed(self, route: Route, event: Event, error: BaseException) -> tuple[HandlerStatus, BaseException]:
+            return HandlerResult(route.name, "discarded", error)
+        if not (isinstance(error, Exception) or _is_strange(error)):
+            raise error
         logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
-        return "failed", error
-
-    def _with_context(self, route: Route, event: Event, context: LazyContext) -> Awaitable[Any]:
-        context = made(context)
-        context.state = self._states.get(route.router)
-        return route.handler(event, context)
+        return HandlerResult(route.name, "failed", error)
 
     async def __aenter__(self) -> Self:
         """Enter the lifespans of all routers, in order."""
@@ -130,7 +108,7 @@ class Dispatcher:
         await self._stack.aclose()
         self._states.clear()
 
-    def _advise(self, event: Event) -> list[Route]:
+    def _advise(self, event: Event) -> Sequence[Route]:
         """Log a handler that is ready to paste, once per type and direction, and give no routes."""
         # What is not listed shares one entry, since strangers' names have no end.
         words = [event.type, *([event.payment.direction] if isinstance(event, InstantPaymentEvent) else [])]
@@ -138,7 +116,18 @@ class Dispatcher:
         if kind not in self._advised:
             self._advised.add(kind)
             logger.warning("no handler takes %s; paste this one:\n\n%s", event.type, paste_ready(event))
-        return []
+        return ()
+
+
+async def _limited(handling: Awaitable[Any], seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        await handling
+
+
+def _is_strange(error: BaseException) -> bool:
+    """Tell whether something that the handler awaited was cancelled, and not we."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
 
 
 def made(context: LazyContext) -> Context:

@@ -5,7 +5,8 @@ from time import perf_counter
 
 from leadpay.facts import HandlerEnded, HandlerStarted, Observer, tell
 from leadpay.models import Event
-from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult, LazyContext, made
+from leadpay.webhooks.dispatcher import Dispatcher, LazyContext, made
+from leadpay.webhooks.outcome import HandlerResult, Outcome
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
@@ -16,6 +17,10 @@ class ObservedDispatcher(Dispatcher):
     def __init__(self, router: WebhookRouter, *, timeout: float | None = None, observer: Observer) -> None:
         super().__init__(router, timeout=timeout)
         self.observer = observer
+
+    async def dispatch(self, event: Event, context: LazyContext) -> Outcome:
+        """Run all handlers that take the event, each by ``run``."""
+        return await self._run_each(self.select(event), event, made(context))
 
     async def run(self, route: Route, event: Event, context: LazyContext) -> HandlerResult:
         """Run one handler; whatever it raises becomes its result."""

@@ -13,6 +13,7 @@ import attrs
 from leadpay.enums import CounterpartyStatus, Direction, EventType, OpenEnum, Status
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
+from leadpay.webhooks.outcome import HandlerResult, Outcome
 
 if TYPE_CHECKING:
     from leadpay.webhooks.context import Context
@@ -61,6 +62,17 @@ class Route:
     """With an inbox: how long to wait before each further attempt, in seconds; None for the worker's own schedule."""
     timeout: float | None = None
     """How long it may run, in seconds; None for the dispatcher's own limit."""
+    success: Outcome = attrs.field(init=False)
+    """What comes of an event that this handler alone took, and did not fail on: made once, since most come to this."""
+
+    @success.default
+    def _succeed(self) -> Outcome:
+        return Outcome((HandlerResult(self.name, "succeeded"),))
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not every event of its types is taken."""
+        return bool(self.filters) or self.where is not None
 
     @property
     def is_fallback(self) -> bool:

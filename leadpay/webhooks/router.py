@@ -12,7 +12,7 @@
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, overload
 
 from leadpay.enums import EventType
 from leadpay.errors import RouterError
@@ -31,6 +31,15 @@ MANDATORY: Final = (
     (EventType.INSTANT_PAYMENT_RETURN_REQUEST_RESPONSE_NEEDED, "incoming"),
 )
 """The events that a partner must handle (the bank's page on receiving and returning)."""
+
+
+class _Found(NamedTuple):
+    """What is known of an event by its type alone."""
+
+    routes: tuple[Route, ...]
+    """Those that take the type, in order; the ``unhandled`` ones if there are none."""
+    is_filtered: bool
+    """Whether it takes a look at the event to know which of them run."""
 
 
 class PaymentDecorator:
@@ -80,7 +89,7 @@ class WebhookRouter:
         self._entries: list[Route | WebhookRouter] = []
         self._parents: list[WebhookRouter] = []
         self._lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
-        self._table: dict[str, tuple[Route, ...]] = {}
+        self._table: dict[str, _Found] = {}
 
     def __repr__(self) -> str:
         return f"WebhookRouter({self.name!r}, routes={len(list(self.routes()))})"
@@ -215,20 +224,25 @@ class WebhookRouter:
             if router._lifespan is not None:  # noqa: SLF001 - its own kind
                 yield router, router._lifespan  # noqa: SLF001 - the same
 
-    def select(self, event: Event) -> list[Route]:
+    def select(self, event: Event) -> Sequence[Route]:
         """Pick the routes that run for an event: all that match or, if none does, the ``unhandled`` ones.
 
         A ``where`` that raises counts as a match that fails, so that it is reported instead of skipped.
         """
+        found = self._table.get(event.event)
+        if found is None:
+            found = self._find(event.event)
+        routes, is_filtered = found
+        if not is_filtered:
+            return routes
         matched = []
-        candidates = self._table.get(event.event)
-        for route in self._candidates(event.event) if candidates is None else candidates:
+        for route in routes:
             try:
                 if route.takes(event):
                     matched.append(route)
             except Exception as error:  # noqa: BLE001 - a user's function
                 matched.append(route.failing(error))
-        return matched or [route for route in self.routes() if route.is_fallback]
+        return matched or self._fallbacks()
 
     def unhandled_mandatory(self) -> tuple[str, ...]:
         """Name the events that the bank makes mandatory and no handler takes, such as ``instant_payment.posted``."""
@@ -243,13 +257,17 @@ class WebhookRouter:
             )
         )
 
-    def _candidates(self, spelled: EventType) -> tuple[Route, ...]:
+    def _find(self, spelled: EventType) -> _Found:
         """Look up the routes for a type; only listed types are remembered, since strangers' names have no end."""
         event_type = spelled.current
-        found = tuple(route for route in self.routes() if route.takes_type(event_type))
+        routes = tuple(route for route in self.routes() if route.takes_type(event_type))
+        found = _Found(routes or self._fallbacks(), any(route.is_filtered for route in routes))
         if event_type.is_known:
             self._table[spelled] = found
         return found
+
+    def _fallbacks(self) -> tuple[Route, ...]:
+        return tuple(route for route in self.routes() if route.is_fallback)
 
     def _decorator(self, patterns: tuple[str, ...], filters: dict[str, Any]) -> Callable[[Any], Any]:
         given = {key: value for key, value in filters.items() if value is not None}

@@ -12,7 +12,8 @@ import pytest
 from leadpay.errors import ConfigurationError
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.dispatcher import Dispatcher, Outcome, paste_ready
+from leadpay.webhooks.dispatcher import Dispatcher, paste_ready
+from leadpay.webhooks.outcome import Outcome
 from leadpay.webhooks.router import WebhookRouter
 
 MakeEvent = Callable[..., Any]
