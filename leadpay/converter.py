@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 from leadpay.enums import EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.fastpath import fast, field_types, unknown_fields, wire_name
+from leadpay.fastpath import field_types, from_data, from_json, unknown_fields, wire_name
 from leadpay.models import Event, InstantPaymentEvent, Model
+from leadpay.wire import decode
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -48,23 +49,52 @@ def structure(data: Any, cls: type[M]) -> M:
         MalformedResponseError: a field is missing or has the wrong type; ``problems`` has every path.
     """
     try:
-        return fast(cls)(data)
+        return from_data(cls)(data)
     except Exception:  # noqa: BLE001 - whatever surprised the fast path, the plain one decides and explains
         return _structure_plainly(data, cls)
 
 
-def structure_event(data: Any) -> Event:
-    """Read JSON data into an event: an InstantPaymentEvent wherever the object is an instant payment.
+def read(body: bytes, cls: type[M]) -> M:
+    """Read JSON into a model: what ``structure`` gives for its data, several times as fast.
+
+    Raises:
+        MalformedResponseError: as ``structure``.
+        ValueError: it is not JSON in UTF-8.
+    """
+    try:
+        return from_json(cls)(body)
+    except Exception:  # noqa: BLE001 - as in structure
+        return _structure_plainly(decode(body), cls)
+
+
+def read_event(body: bytes) -> Event:
+    """Read JSON into an event: an InstantPaymentEvent wherever the object is an instant payment.
 
     Raises:
         MalformedResponseError: as ``structure``. An object of a kind that we don't know yet is no reason to fail.
+        ValueError: it is not JSON in UTF-8.
     """
     try:
-        if data["event"].startswith(_INSTANT_PAYMENT):
-            return fast(InstantPaymentEvent)(data)
-    except Exception:  # noqa: BLE001, S110 - as in structure
-        pass
-    return _structure_event_plainly(data)
+        event = from_json(InstantPaymentEvent)(body)
+    except Exception:  # noqa: BLE001 - as in structure
+        return structure_event(decode(body))
+    return event if event.event.startswith(_INSTANT_PAYMENT) else structure_event(decode(body))
+
+
+def structure_event(data: Any) -> Event:
+    """Read JSON data into an event, as ``read_event`` does.
+
+    Raises:
+        MalformedResponseError: as ``structure``.
+    """
+    name = data.get("event") if isinstance(data, dict) else None
+    if isinstance(name, str) and name.startswith(_INSTANT_PAYMENT):
+        try:
+            return structure(data, InstantPaymentEvent)
+        except MalformedResponseError:
+            if EventType(name).current.is_known:
+                raise
+    return _structure_plainly(data, Event)  # keeps the object as it is, where the fast path would copy it
 
 
 def unstructure(model: Model) -> dict[str, Any]:
@@ -74,17 +104,6 @@ def unstructure(model: Model) -> dict[str, Any]:
     """
     data: dict[str, Any] = make_converter().unstructure(model)
     return data
-
-
-def _structure_event_plainly(data: Any) -> Event:
-    name = data.get("event") if isinstance(data, dict) else None
-    if isinstance(name, str) and name.startswith(_INSTANT_PAYMENT):
-        try:
-            return _structure_plainly(data, InstantPaymentEvent)
-        except MalformedResponseError:
-            if EventType(name).current.is_known:
-                raise
-    return structure(data, Event)
 
 
 def _structure_plainly(data: Any, cls: type[M]) -> M:
@@ -168,12 +187,22 @@ def _time(value: Any, _: Any) -> datetime:
     if not isinstance(value, str):
         raise _must_be("a string with a time", value)
     try:
-        time = datetime.fromisoformat(value)
+        time = _parse_time(value)
     except ValueError:
         raise ValueError("must be a time in ISO 8601") from None
     if time.tzinfo is None:
         raise ValueError("must be a time with an offset from UTC")
     return time
+
+
+def _parse_time(text: str) -> datetime:
+    """Read what the fast path reads as it does, and what else ISO 8601 allows."""
+    from msgspec import ValidationError, convert  # noqa: PLC0415 - as in make_converter
+
+    try:
+        return convert(text, datetime)
+    except ValidationError:
+        return datetime.fromisoformat(text)
 
 
 def _spell_time(time: datetime) -> str:

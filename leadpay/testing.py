@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from leadpay.client import LeadClient
     from leadpay.models import Event
     from leadpay.sandbox import ManualClock, Sandbox
-    from leadpay.webhooks.dispatcher import Outcome
+    from leadpay.webhooks.outcome import Outcome
     from leadpay.webhooks.receiver import WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter
 
@@ -236,13 +236,12 @@ class Deliver:
         return results[0] if several is not events and times == 1 else results
 
     def _made(self, event: Any, fields: Mapping[str, Any]) -> bytes:
-        import orjson  # noqa: PLC0415 - only when used
-
-        from leadpay.converter import unstructure  # noqa: PLC0415 - the same
+        from leadpay.converter import unstructure  # noqa: PLC0415 - only when used
+        from leadpay.wire import encode  # noqa: PLC0415 - the same
 
         if isinstance(event, str):
             event = self.event(event, **fields)
-        return orjson.dumps(event if isinstance(event, Mapping) else unstructure(event))
+        return encode(event if isinstance(event, Mapping) else unstructure(event))
 
     async def _deliver(self, body: bytes, to: Any, client: Any) -> "Outcome | int | None":
         from leadpay.sandbox import post_webhook  # noqa: PLC0415 - only when used

@@ -33,7 +33,7 @@ HOMES = {
     "sqlite3": ("leadpay.inbox.sqlite",),
 }
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.demo", "leadpay.testing", "leadpay.sandbox")
-WORDS = ("errors", "config", "clock", "enums", "facts", "models", "fastpath", "converter")
+WORDS = ("errors", "config", "clock", "enums", "facts", "models", "fastpath", "wire", "converter")
 
 
 def imports(module: str) -> list[tuple[str, bool]]:

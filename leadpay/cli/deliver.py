@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import attrs
-import orjson
 from cyclopts import Parameter
 
 from leadpay.cli.screen import progress, say, say_json, unless, until_stopped
@@ -22,6 +21,7 @@ from leadpay.models import Event, Model
 from leadpay.sandbox import post_webhook, sample
 from leadpay.sandbox.words import EVENT_TYPES
 from leadpay.webhooks.signature import HEADER, sign
+from leadpay.wire import decode, encode
 
 TRIGGER_HELP: Final = f"""Make a signed webhook of any type, and send it (exit status 1 if it is refused).
 
@@ -66,7 +66,7 @@ async def trigger(
     for change in changes:
         change_field(data["object"], change)
     _check(data)
-    body = orjson.dumps(data)
+    body = encode(data)
     header = sign(body, key, int(time.time() * 1000))
     if to is None:
         if as_json:
@@ -153,7 +153,7 @@ class Follower:
             self._since = max(self._start, self._since, event.created_at - OVERLAP)
 
     async def _deliver(self, event: Event) -> None:
-        body = orjson.dumps(unstructure(event))
+        body = encode(unstructure(event))
         status: int | None = None
         for _ in range(ATTEMPTS):
             status = await post_webhook(self._to, body, sign(body, self._secret, int(time.time() * 1000)))
@@ -181,8 +181,8 @@ def change_field(shown: dict[str, Any], change: str) -> None:
     if not separator or not name:
         raise ConfigurationError(f"--set {path}: must be FIELD=VALUE, such as amount=5000")
     try:
-        value: Any = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value: Any = decode(text.encode())
+    except ValueError:
         value = text
     for step in outer:
         inner = shown.setdefault(step, {})

@@ -7,7 +7,6 @@ from pathlib import Path
 from time import time
 from typing import Annotated, Any
 
-import orjson
 from cyclopts import App, Parameter
 
 from leadpay.cli.look import AsJson, flat
@@ -19,6 +18,7 @@ from leadpay.inbox import Delivery, EventState, Inbox, open_inbox
 from leadpay.inbox.backfill import Backfilled
 from leadpay.inbox.backfill import backfill as walk
 from leadpay.inbox.sqlite import SqliteInbox
+from leadpay.wire import decode
 
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
 """``sqlite:///path`` or ``postgresql://...``; LEAD_INBOX if it is left out."""
@@ -241,6 +241,6 @@ def _named(url: str | None) -> str:
 
 def _read(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return decode(body)
+    except ValueError:
         return "(cannot be read)"

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-import orjson
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from leadpay.converter import unstructure
+from leadpay.wire import encode
 
 PIPE_WIDTH: Final = 1000
 """How wide a table may be where no terminal bounds it, in characters: wider than any row."""
@@ -25,7 +25,7 @@ def say(text: str, *, file: Any = None) -> None:
 
 def say_json(data: Any) -> None:
     """Print one object on one line, for programs."""
-    say(orjson.dumps(data).decode())
+    say(encode(data).decode())
 
 
 def say_model(model: Any) -> None:

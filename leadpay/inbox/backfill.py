@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
-import orjson
 
 from leadpay.clock import Clock, SystemClock, moment
 from leadpay.converter import unstructure
 from leadpay.errors import ConfigurationError, LeadError
 from leadpay.inbox import Inbox
 from leadpay.models import Event
+from leadpay.wire import encode
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient
@@ -181,7 +181,7 @@ async def _store(inbox: Inbox, events: Sequence[Event], now: datetime) -> int:
     recovered = 0
     for first in range(0, len(events), GROUP):
         group = events[first : first + GROUP]
-        bodies = (orjson.dumps(unstructure(event)) for event in group)
+        bodies = (encode(unstructure(event)) for event in group)
         adding = (inbox.add(event, body, received_at=now) for event, body in zip(group, bodies, strict=True))
         # All of a group come to their end before the first failure is raised.
         for new in await asyncio.gather(*adding, return_exceptions=True):

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-import orjson
-
-from leadpay.converter import structure_event
+from leadpay.converter import read_event
 from leadpay.errors import MalformedEventError, MalformedResponseError, Problem
 from leadpay.models import Event
 
@@ -24,10 +22,8 @@ def parse(body: bytes) -> Event:
         MalformedEventError: it is not JSON, or a field is missing or of the wrong type; ``problems`` has the paths.
     """
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedEventError([_NOT_JSON]) from None
-    try:
-        return structure_event(data)
+        return read_event(body)
     except MalformedResponseError as error:
         raise MalformedEventError(error.problems) from None
+    except ValueError:
+        raise MalformedEventError([_NOT_JSON]) from None

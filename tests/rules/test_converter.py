@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadpay.converter import _structure_plainly, structure, structure_event, unstructure
+from leadpay.converter import _structure_plainly, read, structure, structure_event, unstructure
 from leadpay.enums import EventType, Status
 from leadpay.errors import MalformedResponseError
-from leadpay.fastpath import fast
+from leadpay.fastpath import from_data, from_json
 from leadpay.models import AccessToken, Availability, Event, InstantPayment, InstantPaymentEvent, Model, Party
 
 PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "payments.json").read_text())
@@ -61,7 +62,7 @@ def problems(read: Callable[[], Any]) -> list[tuple[str, str]]:
 def test_sample_payloads_come_back_out(name: str) -> None:
     """Every sample, older spellings and unknown words included, is read and written as it came."""
     data = PAYMENTS[name]
-    payment = fast(InstantPayment)(data)
+    payment = from_data(InstantPayment)(data)
     assert as_meant(unstructure(payment)) == as_meant(data)
     plain = _structure_plainly(data, InstantPayment)
     assert payment == structure(data, InstantPayment) == plain
@@ -117,7 +118,7 @@ def test_a_wrong_type_is_refused_with_its_path(path: str, value: Any, reason: st
     """Nothing is coerced: the error names the path and what was wanted, in both ways of reading."""
     data = changed(path, value)
     with pytest.raises(Exception):  # noqa: B017 - the fast path gives way with whatever it stumbled over
-        fast(InstantPayment)(data)
+        from_data(InstantPayment)(data)
     assert problems(lambda: structure(data, InstantPayment)) == [(f"$.{path}", reason)]
 
 
@@ -279,8 +280,9 @@ payments = record(
 @given(data=payments)
 def test_generated_payments_round_trip_on_both_paths(data: dict[str, Any]) -> None:
     """Whatever is valid is read alike by both paths, and comes back out as it was meant."""
-    payment = fast(InstantPayment)(data)
-    assert payment == _structure_plainly(data, InstantPayment)
+    payment = _structure_plainly(data, InstantPayment)
+    assert from_data(InstantPayment)(data) == payment
+    assert read(json.dumps(data).encode(), InstantPayment) == payment
     assert as_meant(unstructure(payment)) == as_meant(data)
     assert structure(unstructure(payment), InstantPayment) == payment
 
@@ -318,11 +320,46 @@ def test_both_paths_refuse_the_same_for_the_same_reasons(data: Any, name: str, v
         except MalformedResponseError as error:
             return error.problems
 
+    def quick(read: Callable[[Any], InstantPayment], source: Any) -> Any:
+        try:
+            return read(source)
+        except Exception:  # noqa: BLE001 - how it gives way is its own affair
+            return plain
+
     plain = outcome(_structure_plainly)
     assert outcome(structure) == plain
-    try:
-        quick = fast(InstantPayment)(mutated)
-    except Exception:  # noqa: BLE001 - how it gives way is its own affair
-        assert isinstance(plain, tuple), "the fast path refused what the plain one takes"
-    else:
-        assert quick == plain
+    assert quick(from_data(InstantPayment), mutated) == plain
+    assert quick(from_json(InstantPayment), as_json(mutated)) == plain
+
+
+def as_json(data: Any) -> bytes:
+    """Write data as JSON, with something that no field takes for what JSON doesn't have."""
+    return json.dumps(data, default=lambda _: 1.5).encode()
+
+
+def is_all_known(one: Any) -> bool:
+    """Tell whether a model holds no unknown field, nor any model within."""
+    if isinstance(one, tuple):
+        return all(map(is_all_known, one))
+    if not isinstance(one, Model):
+        return True
+    return not one.unknown_fields and all(is_all_known(getattr(one, field.name)) for field in attrs.fields(type(one)))
+
+
+def test_what_is_known_is_read_without_the_plain_converter() -> None:
+    """JSON without unknown fields takes the fastest path, and data always takes a fast one."""
+    exact = {name: data for name, data in PAYMENTS.items() if is_all_known(structure(data, InstantPayment))}
+    assert FULL in exact
+    for name, data in PAYMENTS.items():
+        plain = _structure_plainly(data, InstantPayment)
+        assert from_data(InstantPayment)(data) == plain
+        if name in exact:
+            assert from_json(InstantPayment)(json.dumps(data).encode()) == plain
+
+
+@pytest.mark.parametrize("text", ["2022-06-27T11:22Z", "20220627T112233Z", "2022-06-27T11:22:33.1234567Z"])
+def test_other_times_of_iso_8601_are_read_alike_too(text: str) -> None:
+    """What only the plain converter reads is read, and more digits than microseconds are rounded on every path."""
+    data = changed("created_at", text)
+    plain = _structure_plainly(data, InstantPayment)
+    assert read(json.dumps(data).encode(), InstantPayment) == structure(data, InstantPayment) == plain

@@ -1,0 +1,31 @@
+"""JSON as it goes over the wire."""
+
+from typing import Any
+
+
+def encode(data: Any) -> bytes:
+    """Write data as JSON in UTF-8, without spaces.
+
+    Raises:
+        TypeError: JSON has no such thing.
+        ValueError: a text that UTF-8 can't write.
+    """
+    from msgspec.json import encode  # noqa: PLC0415 - a tenth of the time of `import leadpay`
+
+    return encode(data)
+
+
+def decode(body: bytes) -> Any:
+    """Read JSON in UTF-8.
+
+    Raises:
+        ValueError: it isn't JSON, or isn't UTF-8, or is nested more deeply than Python's stack.
+    """
+    from msgspec import DecodeError  # noqa: PLC0415 - as in encode
+    from msgspec.json import decode  # noqa: PLC0415 - as in encode
+
+    try:
+        return decode(body)
+    except (DecodeError, RecursionError, ValueError):
+        # Without its cause, which may quote what was read.
+        raise ValueError("must be JSON in UTF-8") from None
