@@ -13,13 +13,12 @@ from leadpay.client.events import Events
 from leadpay.client.instant_payments import InstantPayments
 from leadpay.client.logins import in_netrc
 from leadpay.client.observed import ObservedCaller
-from leadpay.client.requests import Request
 from leadpay.client.retry import RetryPolicy
 from leadpay.client.simulate import Simulate
 from leadpay.client.transport import Send, Transport
 from leadpay.config import BASE_URLS, Credentials, Settings, Timeouts
 from leadpay.config import base_url as find_base_url
-from leadpay.converter import structure
+from leadpay.converter import read
 from leadpay.errors import ConfigurationError
 from leadpay.facts import Observer
 from leadpay.models import AccessToken
@@ -73,7 +72,7 @@ class LeadClient:
         if token is not None and (client_id or client_secret):
             raise ConfigurationError("token: give either a token or credentials")
         self._source = _source(token)
-        self._token_request = _token_request(client_id or "", client_secret or "")
+        self._credentials = _credentials(client_id or "", client_secret or "")
         self._borrowed = session
         if session is not None and session.auth is not None:
             raise ConfigurationError("session: has an auth of its own, which contradicts the bank's token")
@@ -187,7 +186,7 @@ class LeadClient:
         if self._source is None:
             exchange = self._make_caller(send, None)
             self._source = ClientCredentials(
-                lambda: exchange.call(self._token_request, lambda data: structure(data, AccessToken)),
+                lambda: exchange.call(token_request(self._credentials), lambda body: read(body, AccessToken)),
                 self._chance.clock,
             )
         return self._make_caller(send, self._source)
@@ -199,12 +198,13 @@ class LeadClient:
         return ObservedCaller(*wiring, observer=self._observer, base_url=self._base_url)
 
 
-def _token_request(client_id: str, client_secret: str) -> Request:
+def _credentials(client_id: str, client_secret: str) -> Credentials:
     try:
-        return token_request(Credentials(client_id=client_id, client_secret=client_secret))
-    except TypeError:
+        f"{client_id}{client_secret}".encode()
+    except UnicodeEncodeError:
         # An environment that is not UTF-8 gives strings that have no bytes.
         raise ConfigurationError("client_id and client_secret: must be strings of valid Unicode") from None
+    return Credentials(client_id=client_id, client_secret=client_secret)
 
 
 def _source(token: str | Provider | None) -> TokenSource | None:

@@ -9,13 +9,12 @@ import copy
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeAlias
 
-import orjson
-
 from leadpay.client.requests import Kind, Request
 from leadpay.clock import Clock
 from leadpay.config import Credentials
 from leadpay.errors import ConfigurationError, LeadError, RequestNotSentError
 from leadpay.models import AccessToken
+from leadpay.wire import encode
 
 RENEW_AHEAD: Final = 60.0
 """How long before its end a token is renewed, in seconds, so that none runs out on its way. At most half its life."""
@@ -169,4 +168,4 @@ def token_request(credentials: Credentials) -> Request:
         "client_secret": credentials.client_secret,
         "scope": credentials.scope,
     }
-    return Request("token", Kind.READ, "POST", "/v1/oauth/token", orjson.dumps(body))
+    return Request("token", Kind.READ, "POST", "/v1/oauth/token", encode(body))

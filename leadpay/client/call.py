@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
-import orjson
 
 from leadpay.client.attempts import CONFLICT, SERVER_ERROR, Attempts, Verdict, is_yes, judge
 from leadpay.client.auth import TokenSource
@@ -25,6 +24,7 @@ from leadpay.errors import (
     Problem,
     RequestNotSentError,
 )
+from leadpay.wire import decode
 
 logger = logging.getLogger("leadpay.client")
 
@@ -81,7 +81,7 @@ class Caller:
     def call(
         self,
         request: Request,
-        read: Callable[[Any], T],
+        read: Callable[[bytes], T],
         *,
         settle: Settle[T] | None = None,
         deadline: float | None = None,
@@ -90,7 +90,7 @@ class Caller:
 
         Args:
             request: what to send.
-            read: makes the result of the JSON data.
+            read: makes the result of the answer's body; a ValueError means that it isn't JSON.
             settle: for writes of Kind.SETTLED.
             deadline: on the clock's monotonic scale; the timeouts' if left out.
 
@@ -100,7 +100,7 @@ class Caller:
         attempts = Attempts(request, self._now() + self._timeouts.deadline if deadline is None else deadline)
         return self._make(attempts, read, settle)
 
-    async def _make(self, attempts: Attempts, read: Callable[[Any], T], settle: Settle[T] | None) -> T:
+    async def _make(self, attempts: Attempts, read: Callable[[bytes], T], settle: Settle[T] | None) -> T:
         request = attempts.request
         try:
             while True:
@@ -177,24 +177,22 @@ class Caller:
             attempts.error = RequestNotSentError(f"no access token: {type(error).__name__}")
         return attempts.final()
 
-    def _read(self, response: Response, attempts: Attempts, read: Callable[[Any], T]) -> T:
+    def _read(self, response: Response, attempts: Attempts, read: Callable[[bytes], T]) -> T:
         try:
             if response.body is None:
                 raise _malformed(f"is larger than {MAX_RESPONSE_BYTES} bytes")
             try:
-                # The simulations answer with an empty body.
-                data = orjson.loads(response.body) if response.body else None
-            except orjson.JSONDecodeError:
+                return read(response.body)
+            except ValueError:
                 raise _malformed("is not JSON in UTF-8") from None
-            return read(data)
         except MalformedResponseError as error:
             error.body, error.status = response.body, response.status
             raise attempts.signed(error) from None
 
     def _error(self, response: Response) -> APIError:
         try:
-            problem = orjson.loads(response.body or b"")
-        except orjson.JSONDecodeError:
+            problem = decode(response.body or b"")
+        except ValueError:
             problem = None  # a proxy's HTML
         wait = retry_after(response.headers.get("Retry-After"), now=self.chance.clock.now())
         return APIError.of(

@@ -7,7 +7,7 @@ from typing import Any, Final
 from leadpay.client import queries, requests
 from leadpay.client.call import Open
 from leadpay.client.pages import Listing, read_page
-from leadpay.converter import structure_event
+from leadpay.converter import read_event, structure_event
 from leadpay.models import Event
 
 _PATH: Final = "/v1/event"
@@ -21,7 +21,7 @@ class Events:
 
     async def retrieve(self, event_id: str) -> Event:
         """Read one event; an InstantPaymentEvent where it is about an instant payment."""
-        return await self._caller().call(requests.retrieve_event(event_id), structure_event)
+        return await self._caller().call(requests.retrieve_event(event_id), read_event)
 
     def list(
         self,
@@ -53,4 +53,4 @@ class Events:
         return Listing(queries.events(filters), self._page)
 
     async def _page(self, query: Mapping[str, Any]) -> tuple[tuple[Event, ...], bool]:
-        return await self._caller().call(queries.request(_PATH, query), lambda data: read_page(data, structure_event))
+        return await self._caller().call(queries.request(_PATH, query), lambda body: read_page(body, structure_event))

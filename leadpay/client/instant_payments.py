@@ -8,7 +8,7 @@ from leadpay.client import queries, requests
 from leadpay.client.call import Caller, Open
 from leadpay.client.pages import Listing, read_page
 from leadpay.client.requests import Request
-from leadpay.converter import structure
+from leadpay.converter import read, structure
 from leadpay.enums import CounterpartyStatus, Direction, ResolvedBy, ReturnRequestStatus, Status
 from leadpay.models import Agent, Availability, InstantPayment, Party
 
@@ -37,7 +37,7 @@ class InstantPayments:
             routing_number: nine digits.
         """
         request = requests.check_availability(routing_number)
-        return await self._caller().call(request, lambda data: structure(data, Availability))
+        return await self._caller().call(request, lambda body: read(body, Availability))
 
     async def send(
         self,
@@ -236,8 +236,12 @@ class InstantPayments:
         return await caller.call(request, _payment, settle=settle)
 
     async def _page(self, query: Mapping[str, Any]) -> tuple[tuple[InstantPayment, ...], bool]:
-        return await self._caller().call(queries.request(_PATH, query), lambda data: read_page(data, _payment))
+        return await self._caller().call(queries.request(_PATH, query), lambda body: read_page(body, _listed))
 
 
-def _payment(data: Any) -> InstantPayment:
+def _payment(body: bytes) -> InstantPayment:
+    return read(body, InstantPayment)
+
+
+def _listed(data: Any) -> InstantPayment:
     return structure(data, InstantPayment)

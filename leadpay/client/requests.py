@@ -3,10 +3,9 @@
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from leadpay.client.checks import MAX_DESCRIPTION, MAX_END_TO_END_ID, Checks
 from leadpay.models import Agent, Party
+from leadpay.wire import encode
 
 RETURN_REASONS: Final = (
     "honor_return_request",
@@ -86,7 +85,7 @@ def check_availability(routing_number: str) -> Request:
     checks.routing_number(routing_number)
     checks.done()
     path = "/v1/instant_payments/check_availability"
-    return Request("check_availability", Kind.READ, "POST", path, orjson.dumps({"routing_number": routing_number}))
+    return Request("check_availability", Kind.READ, "POST", path, encode({"routing_number": routing_number}))
 
 
 def send(
@@ -116,7 +115,7 @@ def send(
         checks.text("description", description, MAX_DESCRIPTION)
         body["description"] = description
     checks.done()
-    return Request("send", Kind.KEYED, "POST", "/v1/instant_payments", orjson.dumps(body), key)
+    return Request("send", Kind.KEYED, "POST", "/v1/instant_payments", encode(body), key)
 
 
 def retrieve(payment_id: str) -> Request:
@@ -169,7 +168,7 @@ def answer(kind: Answer, payment_id: str, reason: str, additional_information: s
     body = checks.reason(reason, kind.allowed, additional_information, kind.needs_text)
     checks.done()
     path = f"/v1/instant_payments/{payment_id}/{kind.path}"
-    return Request(kind.operation, kind.kind, "POST", path, orjson.dumps(body), key)
+    return Request(kind.operation, kind.kind, "POST", path, encode(body), key)
 
 
 class Simulation(NamedTuple):
@@ -219,7 +218,7 @@ def simulate_incoming(
         checks.text("end_to_end_id", end_to_end_id, MAX_END_TO_END_ID)
         body["payment_identifiers"] = {"end_to_end_id": end_to_end_id}
     checks.done()
-    return Request("incoming", Kind.KEYED, "POST", "/v1/simulate/instant_payments/incoming", orjson.dumps(body), key)
+    return Request("incoming", Kind.KEYED, "POST", "/v1/simulate/instant_payments/incoming", encode(body), key)
 
 
 def simulate(
@@ -242,4 +241,4 @@ def simulate(
         body["amount"] = amount
     checks.done()
     path = f"/v1/simulate/instant_payments/{payment_id}/{kind.path}"
-    return Request(kind.path, kind.kind, "POST", path, orjson.dumps(body) if body else None, key)
+    return Request(kind.path, kind.kind, "POST", path, encode(body) if body else None, key)

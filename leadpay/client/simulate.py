@@ -6,6 +6,7 @@ from leadpay.client import requests
 from leadpay.client.call import Caller, Open
 from leadpay.client.requests import Request, Simulation
 from leadpay.models import Agent, Party
+from leadpay.wire import decode
 
 
 class Simulate:
@@ -108,4 +109,10 @@ def _key(caller: Caller, idempotency_key: str | None) -> str:
 
 
 async def _do(caller: Caller, request: Request) -> None:
-    await caller.call(request, lambda _: None)
+    await caller.call(request, _look)
+
+
+def _look(body: bytes) -> None:
+    """See that the answer is JSON, or, as the simulations' is, empty."""
+    if body:
+        decode(body)

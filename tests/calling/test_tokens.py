@@ -10,7 +10,7 @@ from leadpay.client.call import Caller
 from leadpay.client.instant_payments import InstantPayments
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Credentials, Timeouts
-from leadpay.converter import structure
+from leadpay.converter import read
 from leadpay.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -195,7 +195,7 @@ async def test_without_a_token_a_write_surely_did_not_happen(answer: Any, wanted
     async def fetch() -> AccessToken:
         exchange = Caller(issuing.send, None, RetryPolicy(), Timeouts(), issuing.caller.chance)
         request = token_request(Credentials(client_id="me", client_secret="s3cret"))
-        return await exchange.call(request, lambda data: structure(data, AccessToken))
+        return await exchange.call(request, lambda body: read(body, AccessToken))
 
     bank = Bank(payment(), tokens=ClientCredentials(fetch, issuing.clock))
     with pytest.raises(wanted) as caught:
