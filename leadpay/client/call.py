@@ -33,9 +33,6 @@ T = TypeVar("T")
 REQUEST_ID: Final = "X-Request-Id"
 """Where the bank's own number for a request is looked for; which header it uses is not published."""
 
-MIN_TIMEOUT: Final = 0.001
-"""Shortest time that an attempt is given, in seconds: to aiohttp, zero means for ever."""
-
 
 @attrs.frozen(kw_only=True)
 class Chance:
@@ -113,7 +110,7 @@ class Caller:
                 attempts.renewing = False
                 attempts.on_its_way = True
                 try:
-                    response = await self._go(attempts, token, max(attempts.deadline - start, MIN_TIMEOUT))
+                    response = await self._go(attempts, token, attempts.deadline - start)
                 except (RequestNotSentError, NoAnswerError) as error:
                     self._unanswered(attempts, error, start)
                 else:
