@@ -2,69 +2,76 @@
 
 aiohttp's own limit, like ``asyncio.timeout``, puts a timer into the event loop for each request, and soon takes it out
 again, which is 8 % of a request's CPU. But waits that may last equally long are due in the order in which they began.
+No context manager: its object and its two methods would take as long as all that is here.
 """
 
 import asyncio
-from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+Wait: TypeAlias = tuple[float, asyncio.Task[Any], int]
+"""When it must end on the loop's clock, who waits, and how often that task had been cancelled when it began."""
 
 
 class TimeLimit:
-    """Stops whatever takes longer than so many seconds: ``with Block(limit): ...`` around something that is awaited.
+    """Stops whatever takes longer than so many seconds; for any number of tasks of one event loop.
 
-    One limit serves any number of tasks of one event loop.
+    Like this::
+
+        wait = limit.begin()
+        try:
+            result = await work()
+        except BaseException as error:
+            limit.end(wait, error)
+            raise
+        limit.end(wait)
 
     Args:
-        seconds: how long a block may take; TimeoutError is raised from one whose time is over.
+        seconds: how long a wait may take.
     """
 
-    __slots__ = ("running", "seconds", "timer")
-
     def __init__(self, seconds: float) -> None:
-        self.seconds: Final = seconds
-        self.timer: asyncio.TimerHandle | None = None
-        self.running: dict[Block, None] = {}
+        self._seconds: Final = seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._waits: dict[Wait, None] = {}
         """In the order of their ends."""
 
-    def look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop whoever is overdue, and come back when the next one may be."""
-        self.timer = None
-        now = loop.time()
-        for block in list(self.running):
-            if block.end > now:
-                self.timer = loop.call_at(block.end, self.look, loop)
-                break
-            del self.running[block]
-            block.task.cancel()
-
-
-class Block:
-    """What one task does within a limit."""
-
-    __slots__ = ("_cancelling", "_limit", "end", "task")
-
-    end: float
-    """On the loop's clock."""
-    task: asyncio.Task[Any]
-
-    def __init__(self, limit: TimeLimit) -> None:
-        self._limit = limit
-
-    def __enter__(self) -> None:
-        limit = self._limit
+    def begin(self) -> Wait:
+        """Let the time of the present task run from now."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker; nobody awaits without one
         loop = task.get_loop()
-        self.task = task
-        self._cancelling = task.cancelling()
-        self.end = loop.time() + limit.seconds
-        limit.running[self] = None
-        if limit.timer is None:
-            limit.timer = loop.call_at(self.end, limit.look, loop)
+        end = loop.time() + self._seconds
+        wait = (end, task, task.cancelling())
+        self._waits[wait] = None
+        if self._timer is None:
+            self._timer = loop.call_at(end, self._look, loop)
+        return wait
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._limit.running.pop(self, self) is None:
+    def end(self, wait: Wait, error: BaseException | None = None) -> None:
+        """Let the time run no more.
+
+        Args:
+            wait: what began.
+            error: what it ended in, if not well.
+
+        Raises:
+            TimeoutError: the error is nothing but this limit's cancelling.
+        """
+        if self._waits.pop(wait, self) is None:
             return
         # It was overdue. Somebody else's cancelling, if there is one, goes first.
-        if self.task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        _, task, cancelling = wait
+        if task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop whoever is overdue, and come back when the next one may be."""
+        self._timer = None
+        now = loop.time()
+        for wait in list(self._waits):
+            end, task, _ = wait
+            if end > now:
+                self._timer = loop.call_at(end, self._look, loop)
+                break
+            del self._waits[wait]
+            task.cancel()

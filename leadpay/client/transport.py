@@ -1,15 +1,14 @@
 """One Request in, one Response or one LeadError out. The only file here that knows aiohttp's errors."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import aiohttp
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from leadpay.client.limit import Block, TimeLimit
+from leadpay.client.limit import TimeLimit
 from leadpay.client.requests import Request
 from leadpay.config import Timeouts
 from leadpay.errors import NoAnswerError, RequestNotSentError
@@ -57,10 +56,7 @@ class Transport:
         self._session = session
         self._timeouts = timeouts
         self._full = timeouts.connect + timeouts.read
-        self._usual = (
-            partial(Block, TimeLimit(self._full)),
-            aiohttp.ClientTimeout(connect=timeouts.connect, sock_connect=timeouts.connect),
-        )
+        self._usual = self._limits(self._full)
         # The path of most calls is always the same; to find its URL in yarl's own cache takes seven times as long.
         self._url = lru_cache(maxsize=MAX_URLS)(lambda path: URL(base_url + path, encoded=True))
 
@@ -78,9 +74,11 @@ class Transport:
         """
         if self._session.closed:
             raise RequestNotSentError("no connection to the bank: the session is closed")
-        limit, timeout = self._usual if left >= self._full else self._short(left)
+        limit, timeout = self._usual if left >= self._full else self._limits(left)
+        wait = limit.begin()
+        response = None
         try:
-            with limit():
+            try:
                 # Without `async with`, which would release the connection once more after the last byte has done so.
                 response = await self._session.request(
                     request.method,
@@ -92,12 +90,14 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                 )
-                try:
-                    # Most answers are whole by now, so that there is nothing to wait for.
-                    body = response.content.read_nowait() if response.content.is_eof() else await _read(response)
-                except BaseException:
+                # Most answers are whole by now, so that there is nothing to wait for.
+                body = response.content.read_nowait() if response.content.is_eof() else await _read(response)
+            except BaseException as error:
+                if response is not None:
                     response.close()
-                    raise
+                limit.end(wait, error)
+                raise
+            limit.end(wait)
             whole = body if len(body) <= MAX_RESPONSE_BYTES else None
             # As a NamedTuple's own __new__ does it, in half the time.
             return tuple.__new__(Response, (response.status, response.headers, whole))
@@ -106,11 +106,10 @@ class Transport:
         except Exception as error:  # noqa: BLE001 - whatever aiohttp, ssl or zlib raise: nobody knows what the bank saw
             raise NoAnswerError(f"no answer from the bank: {type(error).__name__}") from None
 
-    def _short(self, left: float) -> tuple[Callable[[], AbstractContextManager[None]], aiohttp.ClientTimeout]:
-        """Let aiohttp watch the time of an attempt that cannot have all of it, since its call is about to end."""
-        total = max(left, MIN_TIMEOUT)
-        connect = min(self._timeouts.connect, total)
-        return nullcontext, aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect)
+    def _limits(self, left: float) -> tuple[TimeLimit, aiohttp.ClientTimeout]:
+        """Say how long an attempt may take, and how long aiohttp may take until it has a connection."""
+        connect = min(self._timeouts.connect, max(left, MIN_TIMEOUT))
+        return TimeLimit(left), aiohttp.ClientTimeout(connect=connect, sock_connect=connect)
 
 
 def _headers(request: Request, token: str | None) -> CIMultiDict[str]:

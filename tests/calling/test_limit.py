@@ -1,18 +1,32 @@
 """One timer for all who wait equally long."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from leadpay.client.limit import Block, TimeLimit
+from leadpay.client.limit import TimeLimit
 
 LONG = 30.0
 SHORT = 0.01
 
 
+@contextmanager
+def within(limit: TimeLimit) -> Iterator[None]:
+    """Do as a limit's docstring says."""
+    wait = limit.begin()
+    try:
+        yield
+    except BaseException as error:
+        limit.end(wait, error)
+        raise
+    limit.end(wait)
+
+
 async def wait(limit: TimeLimit) -> None:
     """Wait within a limit for what never comes."""
-    with Block(limit):
+    with within(limit):
         await asyncio.Event().wait()
 
 
@@ -29,13 +43,29 @@ async def test_who_takes_too_long_is_stopped_and_goes_on_as_if_never_cancelled()
 
 @pytest.mark.asyncio
 async def test_who_is_in_time_is_left_alone() -> None:
-    """Its end takes it out of what the timer looks at, which then stays away."""
+    """Its end takes it out of what the timer looks at."""
     limit = TimeLimit(SHORT)
-    with Block(limit):
+    with within(limit):
         await asyncio.sleep(0)
     with pytest.raises(TimeoutError):
         await wait(TimeLimit(2 * SHORT))
-    assert (limit.running, limit.timer) == ({}, None)
+
+
+@pytest.mark.asyncio
+async def test_a_time_that_is_over_before_it_begins_leaves_none() -> None:
+    """As where a call's last attempt begins too late."""
+    with pytest.raises(TimeoutError):
+        await wait(TimeLimit(-1.0))
+
+
+@pytest.mark.asyncio
+async def test_a_stop_that_was_swallowed_leaves_nothing_behind() -> None:
+    """The work came to its end all the same, and the task goes on as if never cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    with within(TimeLimit(SHORT)), suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    assert task.cancelling() == 0
 
 
 @pytest.mark.asyncio
@@ -64,8 +94,8 @@ async def test_a_task_may_wait_within_a_wait() -> None:
     limit = TimeLimit(2 * SHORT)
 
     async def twice() -> None:
-        with Block(limit):
-            with Block(limit):
+        with within(limit):
+            with within(limit):
                 await asyncio.sleep(0)
             await asyncio.Event().wait()
 
@@ -90,7 +120,7 @@ async def test_somebody_elses_cancelling_goes_before_a_time_that_is_over() -> No
     async def both() -> None:
         task = asyncio.current_task()
         assert task is not None
-        with Block(TimeLimit(SHORT)):
+        with within(TimeLimit(SHORT)):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -106,7 +136,7 @@ async def test_an_error_on_the_way_out_stands() -> None:
     """What the work made of being stopped says more."""
 
     async def fail() -> None:
-        with Block(TimeLimit(SHORT)):
+        with within(TimeLimit(SHORT)):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
