@@ -22,7 +22,7 @@ class ObservedCaller(Caller):
         self._base_url = base_url
         self._observer = observer
 
-    async def _make(self, attempts: Attempts, read: Callable[[Any], T], settle: Settle[T] | None) -> T:
+    async def _make(self, attempts: Attempts, read: Callable[[bytes], T], settle: Settle[T] | None) -> T:
         request = attempts.request
         path = request.path.partition("?")[0]
         started = CallStarted(request.operation, request.method, path, request.key, self._base_url)
