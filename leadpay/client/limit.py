@@ -6,10 +6,12 @@ No context manager: its object and its two methods would take as long as all tha
 """
 
 import asyncio
+from itertools import count
 from typing import Any, Final, TypeAlias
 
-Wait: TypeAlias = tuple[float, asyncio.Task[Any], int]
-"""When it must end on the loop's clock, who waits, and how often that task had been cancelled when it began."""
+Wait: TypeAlias = tuple[float, asyncio.Task[Any], int, int]
+"""When it must end on the loop's clock, who waits, how often that task had been cancelled when it began, and a number,
+since a task can begin twice in one tick of a clock."""
 
 
 class TimeLimit:
@@ -31,6 +33,7 @@ class TimeLimit:
 
     def __init__(self, seconds: float) -> None:
         self._seconds: Final = seconds
+        self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
         self._waits: dict[Wait, None] = {}
         """In the order of their ends."""
@@ -41,7 +44,7 @@ class TimeLimit:
         assert task is not None  # noqa: S101 - for the type checker; nobody awaits without one
         loop = task.get_loop()
         end = loop.time() + self._seconds
-        wait = (end, task, task.cancelling())
+        wait = (end, task, task.cancelling(), next(self._numbers))
         self._waits[wait] = None
         if self._timer is None:
             self._timer = loop.call_at(end, self._look, loop)
@@ -60,7 +63,7 @@ class TimeLimit:
         if self._waits.pop(wait, self) is None:
             return
         # It was overdue. Somebody else's cancelling, if there is one, goes first.
-        _, task, cancelling = wait
+        _, task, cancelling, _ = wait
         if task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
@@ -69,7 +72,7 @@ class TimeLimit:
         self._timer = None
         now = loop.time()
         for wait in list(self._waits):
-            end, task, _ = wait
+            end, task, _, _ = wait
             if end > now:
                 self._timer = loop.call_at(end, self._look, loop)
                 break

@@ -144,3 +144,25 @@ async def test_an_error_on_the_way_out_stands() -> None:
 
     with pytest.raises(LookupError):
         await fail()
+
+
+class StandingStill(asyncio.SelectorEventLoop):
+    """An event loop without a passing of time."""
+
+    def time(self) -> float:
+        """It is always now."""
+        return 0.0
+
+
+def test_a_task_may_begin_twice_in_one_tick_of_a_clock() -> None:
+    """Each wait ends by itself."""
+
+    async def begin_twice() -> None:
+        limit = TimeLimit(LONG)
+        first, second = limit.begin(), limit.begin()
+        assert first != second
+        limit.end(second)
+        limit.end(first)
+
+    with asyncio.Runner(loop_factory=StandingStill) as runner:
+        runner.run(begin_twice())
