@@ -64,7 +64,7 @@ def read(body: bytes, cls: type[M]) -> M:
     try:
         return from_json(cls)(body)
     except Exception:  # noqa: BLE001 - as in structure
-        return _structure_plainly(decode(body), cls)
+        return structure(decode(body), cls)
 
 
 def read_event(body: bytes) -> Event:

@@ -43,6 +43,10 @@ ID_FILTERS: Final[Mapping[str, re.Pattern[str]]] = {
 """Filters that take IDs. An account's is told from an account number's, since a mix-up would never match."""
 
 
+def _succeed(route: "Route") -> Outcome:
+    return Outcome((HandlerResult(route.name, "succeeded"),))
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Route:
     """One handler, the types of event that it takes, and its filters."""
@@ -62,12 +66,8 @@ class Route:
     """With an inbox: how long to wait before each further attempt, in seconds; None for the worker's own schedule."""
     timeout: float | None = None
     """How long it may run, in seconds; None for the dispatcher's own limit."""
-    success: Outcome = attrs.field(init=False)
+    success: Outcome = attrs.field(init=False, default=attrs.Factory(_succeed, takes_self=True))
     """What comes of an event that this handler alone took, and did not fail on: made once, since most come to this."""
-
-    @success.default
-    def _succeed(self) -> Outcome:
-        return Outcome((HandlerResult(self.name, "succeeded"),))
 
     @property
     def is_filtered(self) -> bool:
