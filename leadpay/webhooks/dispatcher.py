@@ -126,8 +126,10 @@ async def _limited(handling: Awaitable[Any], seconds: float) -> None:
 
 def _is_strange(error: BaseException) -> bool:
     """Tell whether something that the handler awaited was cancelled, and not we."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False  # without a look at the task: a coroutine may be closed after its loop
     task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+    return task is not None and not task.cancelling()
 
 
 def made(context: LazyContext) -> Context:

@@ -1,7 +1,7 @@
 """Running an event's handlers: isolation, cancellation, lifespans, and the advice to paste."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -113,6 +113,27 @@ async def test_our_own_cancellation_passes_through(make_event: MakeEvent) -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_a_handler_that_is_left_behind_is_closed_after_its_loop(make_event: MakeEvent) -> None:
+    """Where a loop ends in the middle of a handler, closing what is left of it makes no noise."""
+    router, closed = WebhookRouter(), []
+
+    @router.posted
+    async def waits(event: InstantPaymentEvent) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            closed.append(event)
+
+    async def begun(handling: Coroutine[Any, Any, Outcome]) -> None:
+        handling.send(None)
+
+    event = make_event()
+    handling = Dispatcher(router).dispatch(event, context_of(event))
+    asyncio.run(begun(handling))
+    handling.close()
+    assert closed == [event]
 
 
 @pytest.mark.asyncio
