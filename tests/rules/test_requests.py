@@ -93,6 +93,28 @@ def test_everything_at_its_limit_is_accepted() -> None:
     assert requests.cancel("instant_payment_1", "k").key == "k"
 
 
+def test_a_string_of_a_class_of_its_own_is_a_string() -> None:
+    """Templates and data frames have subclasses of str, and a payment must not stumble over them."""
+
+    class Safe(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "<b>escaped</b>"
+
+    request = requests.send(
+        **{
+            **GOOD,
+            "account_number_id": Safe("account_number_1"),
+            "creditor": Party(name=Safe("Zoë Smith"), account_number=Safe("1")),
+            "description": Safe("rent"),
+        }
+    )
+    body = orjson.loads(request.body or b"")
+    assert (body["account_number_id"], body["description"]) == ("account_number_1", "rent")
+    assert body["creditor"] == {"name": "Zoë Smith", "account_number": "1"}
+
+
 def test_all_faults_are_named_at_once_and_the_key_is_kept() -> None:
     """One round of mending is enough."""
     with pytest.raises(InvalidRequestError) as caught:
