@@ -200,8 +200,9 @@ class LeadClient:
 
 def _credentials(client_id: str, client_secret: str) -> Credentials:
     try:
-        f"{client_id}{client_secret}".encode()
-    except UnicodeEncodeError:
+        for word in (client_id, client_secret):
+            str.encode(word)  # bytes are refused now, since JSON would make base64 of them
+    except (TypeError, UnicodeEncodeError):
         # An environment that is not UTF-8 gives strings that have no bytes.
         raise ConfigurationError("client_id and client_secret: must be strings of valid Unicode") from None
     return Credentials(client_id=client_id, client_secret=client_secret)

@@ -275,6 +275,8 @@ def test_a_second_event_loop_is_refused() -> None:
         {"client_id": "me"},
         {"client_id": "me", "client_secret": ""},
         {"client_id": "me", "client_secret": "\ud800"},
+        {"client_id": "me", "client_secret": b"s"},
+        {"client_id": 5, "client_secret": "s"},
         {"client_id": "me", "client_secret": "s", "token": "t"},
         {"token": "t", "environment": "staging"},
         {"token": "t", "environment": "staging", "base_url": "http://localhost:1"},
