@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 from leadpay.enums import EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
 from leadpay.fastpath import field_types, from_data, from_json, unknown_fields, wire_name
-from leadpay.models import Event, InstantPaymentEvent, Model
+from leadpay.models import MAX_AMOUNT, Event, InstantPaymentEvent, Model
 from leadpay.wire import decode
 
 if TYPE_CHECKING:
@@ -131,8 +131,9 @@ def make_converter() -> "Converter":
     from cattrs import Converter  # noqa: PLC0415 - a tenth of the time of `import leadpay`
 
     converter = Converter()
-    for leaf in (str, int, bool):
+    for leaf in (str, bool):
         converter.register_structure_hook(leaf, _exactly(leaf))
+    converter.register_structure_hook(int, _integer)
     # By class too: cattrs would otherwise take an enum, which is a str, for plain text.
     converter.register_structure_hook(OpenEnum, _open_enum)
     converter.register_structure_hook(datetime, _time)
@@ -164,11 +165,19 @@ def _must_be(wanted: str, value: object) -> TypeError:
 
 def _exactly(leaf: type) -> Callable[[Any, Any], Any]:
     def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, leaf) or (leaf is int and isinstance(value, bool)):
+        if not isinstance(value, leaf):
             raise _must_be(_JSON_NAMES[leaf], value)
         return value
 
     return hook
+
+
+def _integer(value: Any, _: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _must_be("an integer", value)
+    if not -MAX_AMOUNT - 1 <= value <= MAX_AMOUNT:
+        raise ValueError("must be an integer of 64 bits")
+    return value
 
 
 def _object(value: Any, _: Any) -> Any:

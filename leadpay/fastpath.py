@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_t
 
 import attrs
 
-from leadpay.models import Model
+from leadpay.models import MAX_AMOUNT, Model
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -150,6 +150,8 @@ def _wire_type(hint: Any, is_open: bool) -> Any:
 
     if hint is Any:
         return dict[str, Any]
+    if hint is int:
+        return Annotated[int, Meta(ge=-MAX_AMOUNT - 1, le=MAX_AMOUNT)]
     if hint is datetime:
         return Annotated[datetime, Meta(tz=True)]
     if get_args(hint):  # all that is left of generic types is tuple[item, ...]
