@@ -185,6 +185,13 @@ def test_other_events_hold_the_data_as_it_came() -> None:
     assert isinstance(structure_event(event_data("instant_payment.brand_new", PAYMENTS[FULL])), InstantPaymentEvent)
 
 
+def test_an_event_can_be_asked_for_by_its_plain_class() -> None:
+    """Data of any product's event is an Event, whose object is the data."""
+    data = event_data("ach.posted", {"id": "x", "deep": {"list": [1, None]}})
+    assert structure(data, Event) == structure_event(data)
+    assert structure(data, Event).object == data["object"]
+
+
 def test_deeply_nested_data_comes_back_out() -> None:
     """An object that is nested as deeply as the parser allows does not exhaust the stack."""
     deep: Any = {}
