@@ -78,6 +78,16 @@ def test_other_versions_spaces_and_second_signatures_do_no_harm() -> None:
         assert verify(BODY, header, SECRET, now_ms=NOW).timestamp_ms == NOW
 
 
+@pytest.mark.parametrize("digits", range(11, 17))
+def test_a_time_of_any_length_is_the_one_that_was_signed(digits: int) -> None:
+    """No other than the whole time is signed, and neither a second signature nor a second secret changes that."""
+    time = int("1702345678901234"[:digits])
+    start, good = sign(BODY, SECRET, time).split(",")
+    for header in (f"{start},{good}", f"{start},v0=AAAA,{good}"):
+        for secrets, index in ((SECRET, 0), (["new", SECRET], 1), ([SECRET, "old"], 0)):
+            assert verify(BODY, header, secrets, now_ms=time) == (time, index)
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
