@@ -8,7 +8,7 @@ import aiohttp
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from leadpay.client.limit import TimeLimit
+from leadpay.client.limit import SingleTimeLimit, TimeLimit
 from leadpay.client.requests import Request
 from leadpay.config import Timeouts
 from leadpay.errors import NoAnswerError, RequestNotSentError
@@ -56,7 +56,7 @@ class Transport:
         self._session = session
         self._timeouts = timeouts
         self._full = timeouts.connect + timeouts.read
-        self._usual = self._limits(self._full)
+        self._usual = TimeLimit(self._full), self._until_connected(self._full)
         # The path of most calls is always the same; to find its URL in yarl's own cache takes seven times as long.
         self._url = lru_cache(maxsize=MAX_URLS)(lambda path: URL(base_url + path, encoded=True))
 
@@ -108,8 +108,11 @@ class Transport:
 
     def _limits(self, left: float) -> tuple[TimeLimit, aiohttp.ClientTimeout]:
         """Say how long an attempt may take, and how long aiohttp may take until it has a connection."""
+        return SingleTimeLimit(left), self._until_connected(left)
+
+    def _until_connected(self, left: float) -> aiohttp.ClientTimeout:
         connect = min(self._timeouts.connect, max(left, MIN_TIMEOUT))
-        return TimeLimit(left), aiohttp.ClientTimeout(connect=connect, sock_connect=connect)
+        return aiohttp.ClientTimeout(connect=connect, sock_connect=connect)
 
 
 def _headers(request: Request, token: str | None) -> CIMultiDict[str]:
