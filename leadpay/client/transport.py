@@ -24,7 +24,11 @@ _AUTHORIZATION: Final = istr("Authorization")
 _IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
 
 MIN_TIMEOUT: Final = 0.001
-"""Shortest time that an attempt is given, in seconds: to aiohttp, zero means for ever."""
+"""Shortest time that connecting is given, in seconds: to aiohttp, zero means for ever."""
+
+MARGIN: Final = 0.02
+"""How much earlier connecting ends than the attempt, in seconds, where time is short: when both end at once, nobody can
+tell that nothing was sent. An event loop at work comes to look at its timers more often."""
 
 MAX_URLS: Final = 32
 """Most URLs that are kept ready: all without an ID in them, and some with one."""
@@ -98,6 +102,9 @@ class Transport:
                 limit.end(wait, error)
                 raise
             limit.end(wait)
+            if not response.closed:
+                # Its last byte did not release the connection, as after 101, which nobody asked for.
+                response.close()
             whole = body if len(body) <= MAX_RESPONSE_BYTES else None
             # As a NamedTuple's own __new__ does it, in half the time.
             return tuple.__new__(Response, (response.status, response.headers, whole))
@@ -111,7 +118,7 @@ class Transport:
         return SingleTimeLimit(left), self._until_connected(left)
 
     def _until_connected(self, left: float) -> aiohttp.ClientTimeout:
-        connect = min(self._timeouts.connect, max(left, MIN_TIMEOUT))
+        connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
         return aiohttp.ClientTimeout(connect=connect, sock_connect=connect)
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, TypeVarTuple
+from typing import Any, NamedTuple, TypeVarTuple, cast
 
 import aiohttp
 import pytest
@@ -16,12 +17,13 @@ from leadpay.client.limit import SingleTimeLimit, TimeLimit
 from leadpay.client.requests import Kind, Request
 from leadpay.client.transport import Transport
 from leadpay.config import Timeouts
-from leadpay.errors import LeadError
+from leadpay.errors import LeadError, NoAnswerError
 
 Values = TypeVarTuple("Values")
 
 LONG = 30.0
 SHORT = 0.01
+POST = Request("send", Kind.KEYED, "POST", "/v1/instant_payments", None, "key-1")
 REQUEST = Request("retrieve", Kind.READ, "GET", "/v1/instant_payments/1")
 
 
@@ -145,13 +147,16 @@ def without_collector() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("closes", [True, False])
 @pytest.mark.asyncio
-async def test_an_error_does_not_hold_the_task_that_it_ended(*, answers: bool) -> None:
+async def test_an_error_does_not_hold_the_task_that_it_ended(*, closes: bool) -> None:
     """Else each failed call would stay in memory with all its frames until the collector comes."""
 
-    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not answers:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.readuntil(b"\r\n\r\n")
+        if not closes:
             await silence.wait()
         writer.close()
 
@@ -159,13 +164,59 @@ async def test_an_error_does_not_hold_the_task_that_it_ended(*, answers: bool) -
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     async with server, aiohttp.ClientSession() as session:
-        send = Transport(session, f"http://{host}:{port}", Timeouts(connect=SHORT, read=SHORT)).send
+        send = Transport(session, f"http://{host}:{port}", Timeouts()).send
+        assert (await send(REQUEST, None, LONG)).status == 200
         with without_collector():
-            task = asyncio.create_task(send(REQUEST, None, LONG))
+            task = asyncio.create_task(send(POST, None, 2 * SHORT))
             await asyncio.wait([task])
-            assert isinstance(task.exception(), LeadError)
+            assert isinstance(task.exception(), NoAnswerError)
             ended = weakref.ref(task)
             del task
             await asyncio.sleep(0)
             assert ended() is None
         silence.set()
+
+
+@pytest.mark.asyncio
+async def test_connecting_ends_before_an_attempt_that_has_little_time() -> None:
+    """What had no connection by then was surely not sent; at the end of the attempt itself, nobody could tell."""
+    given: list[aiohttp.ClientTimeout] = []
+
+    class Session(NamedTuple):
+        closed: bool = False
+
+        async def request(self, *_: object, **options: Any) -> None:
+            given.append(options["timeout"])
+            raise OSError
+
+    send = Transport(cast("aiohttp.ClientSession", Session()), "http://127.0.0.1", Timeouts(connect=5.0)).send
+    for left in (4.0, 0.03, 0.01, -1.0):
+        with pytest.raises(LeadError):
+            await send(REQUEST, None, left)
+    assert [timeout.connect for timeout in given] == pytest.approx([3.98, 0.01, 0.001, 0.001])
+    assert [timeout.sock_connect for timeout in given] == [timeout.connect for timeout in given]
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_keeps_its_connection_gives_it_back_all_the_same() -> None:
+    """As 101 does, which the last byte does not end; whoever left it open would be warned of at some later time."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await reader.read()
+        closed.set()
+        writer.close()
+
+    asyncio.get_running_loop().set_debug(True)  # aiohttp warns of it only then
+    closed = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        send = Transport(session, f"http://{host}:{port}", Timeouts()).send
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                assert (await send(REQUEST, None, LONG)).status == 101
+        assert not [warning for warning in warned if issubclass(warning.category, ResourceWarning)]
+        await asyncio.wait_for(closed.wait(), 1)
