@@ -43,7 +43,7 @@ class Dispatcher:
             event: what happened.
             context: for the handlers that take one; or a function that makes it, called if there is such a handler.
         """
-        routes = self.router.select(event) or self._advise(event)
+        routes = self.select(event)
         if len(routes) != 1:
             return await self._run_each(routes, event, made(context))
         (route,) = routes  # the common case, without the coroutine and the objects that several take
@@ -90,7 +90,7 @@ class Dispatcher:
         if isinstance(error, Discard):
             logger.info("%s discarded %s", route.name, event.id)
             return HandlerResult(route.name, "discarded", error)
-        if not (isinstance(error, Exception) or _is_strange(error)):
+        if not (isinstance(error, Exception) or _is_foreign_cancellation(error)):
             raise error
         logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
         return HandlerResult(route.name, "failed", error)
@@ -124,7 +124,7 @@ async def _limited(handling: Awaitable[Any], seconds: float) -> None:
         await handling
 
 
-def _is_strange(error: BaseException) -> bool:
+def _is_foreign_cancellation(error: BaseException) -> bool:
     """Tell whether something that the handler awaited was cancelled, and not we."""
     if not isinstance(error, asyncio.CancelledError):
         return False  # without a look at the task: a coroutine may be closed after its loop
