@@ -77,8 +77,8 @@ class Verifier:
         """Accept the body or raise SignatureError; see :func:`verify`."""
         given = header.encode() if type(header) is str and type(body) is bytes and header.isascii() else b""
         index, timestamp = 0, given[_TIMESTAMP]
-        # The header that the bank writes is the one that we would, and thus compared as a whole: to take any other apart
-        # takes 3 us more. The encoded forms are compared, since several base64 texts decode to the same bytes.
+        # The header that the bank writes is the one that we would, and thus compared as a whole: any other takes 3 us
+        # more. The encoded forms are compared, since several base64 texts decode to the same bytes.
         usual = self._keys[0].header(timestamp, body) if timestamp.isdigit() else b""
         if not (usual and compare_digest(given, usual)):
             index, timestamp = self._search(body, header, usual)
