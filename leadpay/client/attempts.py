@@ -54,14 +54,14 @@ def judge(status: int, kind: Kind) -> Verdict:
 class Attempts:
     """What one call remembers from attempt to attempt."""
 
-    __slots__ = ("count", "deadline", "error", "fact", "on_its_way", "rejected", "renewing", "request", "unknown")
+    __slots__ = ("count", "deadline", "doubt", "error", "fact", "on_its_way", "rejected", "renewing", "request")
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
         self.deadline = deadline
         self.count = 0
-        self.unknown = False
-        """Whether some attempt may have been executed."""
+        self.doubt: LeadError | None = None
+        """What the last attempt that may have been executed ended in, if one did."""
         self.on_its_way = False
         """Whether an attempt is out, and its answer is not here yet."""
         self.rejected: str | None = None
@@ -72,6 +72,11 @@ class Attempts:
         """What an observer was told at the start."""
         self.error: LeadError
         """What the last attempt ended in, if it was not a yes."""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether some attempt may have been executed."""
+        return self.doubt is not None
 
     @property
     def may_have_happened(self) -> bool:
@@ -88,7 +93,10 @@ class Attempts:
     def final(self) -> LeadError:
         """Choose what is raised when no attempt is left. Pure."""
         error = self.error
-        if self.unknown and self.request.kind is not Kind.READ:
+        if self.doubt is not None and self.request.kind is Kind.READ:
+            # An attempt that found no connection doesn't undo that an earlier one was out.
+            error = self.doubt if isinstance(error, RequestNotSentError) else error
+        elif self.doubt is not None:
             reason = f"HTTP {error.status}" if isinstance(error, APIError) else "no answer"
             error = OutcomeUnknownError(
                 self.request.operation, attempts=self.count, idempotency_key=self.request.key, reason=reason

@@ -135,14 +135,15 @@ class Caller:
         attempts.on_its_way = False
         self._log(attempts, start, error)
         attempts.error = error
-        attempts.unknown = attempts.unknown or isinstance(error, NoAnswerError)
+        if isinstance(error, NoAnswerError):
+            attempts.doubt = error
 
     def _refused(self, attempts: Attempts, response: Response, token: str | None) -> None:
         """Remember an answer that is no yes, if it is no reason to stop, else raise."""
         verdict = judge(response.status, attempts.request.kind)
         attempts.error = self._error(response)
         if verdict is Verdict.UNKNOWN:
-            attempts.unknown = True
+            attempts.doubt = attempts.error
         elif verdict is Verdict.UNAUTHORIZED and token is not None and attempts.rejected is None:
             # Once: the bank may hand out the refused token again.
             attempts.rejected, attempts.renewing = token, True

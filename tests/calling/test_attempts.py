@@ -88,6 +88,21 @@ async def test_a_read_is_repeated_and_ends_in_its_own_errors() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("first", "wanted"),
+    [(SILENCE, NoAnswerError), (error(502), ServerError), (error(429), RequestNotSentError)],
+)
+async def test_a_read_that_was_out_is_not_called_unsent_for_a_later_attempt(
+    first: Any, wanted: type[LeadError]
+) -> None:
+    """Only where the bank surely did nothing may the end say so."""
+    bank = Bank(first, REFUSED)
+    with pytest.raises(wanted) as caught:
+        await bank.payments.retrieve("instant_payment_1")
+    assert (type(caught.value), getattr(caught.value, "attempts", None)) == (wanted, 5)
+
+
+@pytest.mark.asyncio
 async def test_retry_after_is_never_undercut_and_gives_up_where_it_is_too_long() -> None:
     """Seconds or a date, as the bank likes."""
     bank = Bank(error(429, {"Retry-After": "7"}), payment())

@@ -44,7 +44,7 @@ def test_a_write_that_may_have_happened_ends_in_nothing_but_an_unknown_outcome(
 ) -> None:
     """And every end of a write has its key."""
     attempts = Attempts(Request("send", kind, "POST", "/", b"{}", "mine"), 0.0)
-    attempts.unknown, attempts.count = unknown, count
+    attempts.doubt, attempts.count = NoAnswerError() if unknown else None, count
     attempts.error = APIError.of(last) if isinstance(last, int) else last()
     ended = attempts.final()
     assert isinstance(ended, OutcomeUnknownError) is unknown
@@ -54,8 +54,8 @@ def test_a_write_that_may_have_happened_ends_in_nothing_but_an_unknown_outcome(
 def test_a_read_is_never_unknown() -> None:
     """It changed nothing."""
     attempts = Attempts(Request("retrieve", Kind.READ, "GET", "/"), 0.0)
-    attempts.unknown, attempts.count = True, 3
-    attempts.error = NoAnswerError()
+    attempts.error = attempts.doubt = NoAnswerError()
+    attempts.count = 3
     ended = attempts.final()
     assert isinstance(ended, NoAnswerError)
     assert (ended.idempotency_key, ended.attempts) == (None, 3)
