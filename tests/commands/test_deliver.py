@@ -81,6 +81,8 @@ async def test_without_an_address_it_prints_what_curl_needs(
         (["posted", "--set", "amout=1"], "amout"),
         (["posted", "--set", "creditor.nme=1"], "creditor.nme"),
         (["posted", "--set", "amount.cents=1"], "amount has no fields"),
+        (["posted", "--set", "creditor.name=\udcff"], "--set creditor.name: must be text in UTF-8"),
+        (["posted", "--set", "creditor.\udcff=1"], "must be text in UTF-8"),
     ],
 )
 async def test_a_webhook_that_makes_no_sense_is_refused(arguments: list[str], says: str, invoke: Any) -> None:
