@@ -78,7 +78,7 @@ class Transport:
         """
         if self._session.closed:
             raise RequestNotSentError("no connection to the bank: the session is closed")
-        limit, timeout = self._usual if left >= self._full else self._limits(left)
+        limit, timeout = self._usual if left >= self._full else (SingleTimeLimit(left), self._until_connected(left))
         wait = limit.begin()
         response = None
         try:
@@ -113,11 +113,8 @@ class Transport:
         except Exception as error:  # noqa: BLE001 - whatever aiohttp, ssl or zlib raise: nobody knows what the bank saw
             raise NoAnswerError(f"no answer from the bank: {type(error).__name__}") from None
 
-    def _limits(self, left: float) -> tuple[TimeLimit, aiohttp.ClientTimeout]:
-        """Say how long an attempt may take, and how long aiohttp may take until it has a connection."""
-        return SingleTimeLimit(left), self._until_connected(left)
-
     def _until_connected(self, left: float) -> aiohttp.ClientTimeout:
+        """Say how long aiohttp may take until it has a connection; the limit beside it is for all of an attempt."""
         connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
         return aiohttp.ClientTimeout(connect=connect, sock_connect=connect)
 
