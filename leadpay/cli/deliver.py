@@ -181,12 +181,10 @@ def change_field(shown: dict[str, Any], change: str) -> None:
     if not separator or not name:
         raise ConfigurationError(f"--set {path}: must be FIELD=VALUE, such as amount=5000")
     try:
-        written = change.encode().partition(b"=")[2]
+        value: Any = decode(change.encode().partition(b"=")[2])
     except UnicodeEncodeError:
         # A shell passes on any bytes, and Python marks those that are no text.
         raise ConfigurationError(f"--set {path}: must be text in UTF-8") from None
-    try:
-        value: Any = decode(written)
     except ValueError:
         value = text
     for step in outer:
