@@ -18,6 +18,7 @@ class Flaky:
         self.failing: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.calls: list[str] = []
+        self.succeeded: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
@@ -30,7 +31,9 @@ class Flaky:
                 await self.gates[name].wait()
             if name in self.failing:
                 raise self.failing[name]
-            return await method(*args, **kwargs)
+            result = await method(*args, **kwargs)
+            self.succeeded.append(name)
+            return result
 
         return call
 
