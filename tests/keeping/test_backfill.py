@@ -53,6 +53,19 @@ class Scene:
         return await backfill(self.lead, self.inbox, clock=self.clock, **options)
 
 
+class Resting:
+    """A clock that counts how often somebody went to sleep by it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.now, self.monotonic, self._sleep = clock.now, clock.monotonic, clock.sleep
+        self.rests = 0
+
+    async def sleep(self, seconds: float) -> None:
+        """Count, and sleep."""
+        self.rests += 1
+        await self._sleep(seconds)
+
+
 @asynccontextmanager
 async def scene_of() -> AsyncIterator[Scene]:
     clock = ManualClock()
@@ -166,11 +179,14 @@ async def test_on_a_schedule_failures_are_logged_and_tried_again(
     """At the start, and then every quarter of an hour."""
     flaky: Any = Flaky(scene.inbox)
     flaky.failing["watermark"] = InboxError("the store is away")
-    async with backfilling(scene.lead, flaky, clock=scene.clock):
-        await until(lambda: "the store is away" in caplog.text)
+    resting = Resting(scene.clock)
+    async with backfilling(scene.lead, flaky, clock=resting):
+        await until(lambda: resting.rests == 1)
+        assert "the store is away" in caplog.text
         flaky.failing.clear()
         await scene.clock.advance(EVERY)
-        await until(lambda: flaky.calls.count("set_watermark") == 1)
+        await until(lambda: resting.rests == 2)
+        assert "set_watermark" in flaky.succeeded
         await scene.incoming()
         await scene.clock.advance(EVERY)
         await until(lambda: "recovered 1 of 1 events" in caplog.text)
