@@ -70,7 +70,7 @@ def answer(*, quick: bool) -> list[Answer]:
 
 
 async def _answer(*, quick: bool) -> list[Answer]:
-    from tests.postgres import serving
+    from tests.support.postgres import serving
 
     answers = []
     with tempfile.TemporaryDirectory() as folder, serving(durable=True) as server:
@@ -193,7 +193,7 @@ class Postgres:
         """Insert with psycopg, on one connection."""
         import psycopg
 
-        from tests.postgres import fresh_schema
+        from tests.support.postgres import fresh_schema
 
         with fresh_schema(self._server) as url:
             async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
@@ -214,7 +214,7 @@ class Postgres:
         import psycopg
 
         from leadpay.inbox.postgres import PostgresInbox
-        from tests.postgres import fresh_schema
+        from tests.support.postgres import fresh_schema
 
         with fresh_schema(self._server) as url:
             async with PostgresInbox(url) as inbox:

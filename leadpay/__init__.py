@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient as LeadClient
-    from leadpay.client.call import Chance as Chance
-    from leadpay.client.pages import Page as Page
+    from leadpay.client.pagination import Page as Page
     from leadpay.client.retry import RetryPolicy as RetryPolicy
     from leadpay.clock import Clock as Clock
     from leadpay.clock import SystemClock as SystemClock
@@ -89,7 +88,6 @@ _HOMES: Final[dict[str, str]] = {
     "Availability": "leadpay.models",
     "BadRequestError": "leadpay.errors",
     "Cents": "leadpay.models",
-    "Chance": "leadpay.client.call",
     "Clock": "leadpay.clock",
     "ConfigurationError": "leadpay.errors",
     "ConflictError": "leadpay.errors",
@@ -115,7 +113,7 @@ _HOMES: Final[dict[str, str]] = {
     "NotFoundError": "leadpay.errors",
     "OpenEnum": "leadpay.enums",
     "OutcomeUnknownError": "leadpay.errors",
-    "Page": "leadpay.client.pages",
+    "Page": "leadpay.client.pagination",
     "Party": "leadpay.models",
     "PaymentIdentifiers": "leadpay.models",
     "PermissionDeniedError": "leadpay.errors",
@@ -163,7 +161,6 @@ __all__ = [
     "Availability",
     "BadRequestError",
     "Cents",
-    "Chance",
     "Clock",
     "ConfigurationError",
     "ConflictError",

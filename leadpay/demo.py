@@ -41,7 +41,7 @@ class Story:
 
         return router
 
-    async def tell(self) -> bool:
+    async def notify(self) -> bool:
         """Play all six; say whether everything that should have happened did."""
         paid = await self._sent()
         await self._rejected()
@@ -92,8 +92,8 @@ class Story:
         latest = await self._expect("return_request_response_needed", payment=received)
         request = latest.active_return_request
         self._check(request is not None and request.deadline is not None, "there is a deadline")
-        returned = await self.lead.instant_payments.return_(received.id, reason="honor_return_request")
-        self._called("return_", returned)
+        returned = await self.lead.instant_payments.return_payment(received.id, reason="honor_return_request")
+        self._called("return", returned)
         await self._expect("posted", "counterparty_status_updated", payment=returned)
         latest = await self.lead.instant_payments.retrieve(received.id)
         self._check(latest.return_requests[-1].status == ReturnRequestStatus.ACCEPTED, "the request was accepted")
@@ -149,7 +149,7 @@ async def play(say: Print = print, *, delay: float = 0.1) -> bool:
         async with listening(WebhookReceiver(story.router(), secrets=bank.webhook_secret)) as url:
             bank.webhook_url = url
             say(f"The pretend bank is at {bank.url}, and its webhooks go to {url}")
-            return await story.tell()
+            return await story.notify()
 
 
 def describe(payment: InstantPayment) -> str:

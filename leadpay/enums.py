@@ -6,7 +6,7 @@ a string: ``Status("frozen")`` compares and prints as ``"frozen"``, and its ``is
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final, Literal, Self, TypeAlias
 
 OLDER_SPELLINGS: Final[Mapping[str, str]] = {
     "duplicate": "duplication",
@@ -226,3 +226,115 @@ class EventType(OpenEnum):
     def is_instant_payment(self) -> bool:
         """Whether the event is about an instant payment, of a kind that we know or not."""
         return self._value_.startswith("instant_payment.")
+
+
+# The same words as types, for what a call takes: a type checker refuses any other.
+
+DirectionLiteral: TypeAlias = Literal[
+    "outgoing",
+    "incoming",
+]
+"""A direction that lists and handlers can be filtered by."""
+
+StatusLiteral: TypeAlias = Literal[
+    "created",
+    "under_review",
+    "canceled",
+    "rejected",
+    "posted",
+]
+"""A status that lists and handlers can be filtered by."""
+
+CounterpartyStatusLiteral: TypeAlias = Literal[
+    "posted",
+    "under_review",
+    "rejected",
+]
+"""A counterparty status that lists and handlers can be filtered by."""
+
+ReturnRequestStatusLiteral: TypeAlias = Literal[
+    "pending",
+    "response_needed",
+    "accepted",
+    "rejected",
+]
+"""A status of a return request that lists can be filtered by."""
+
+ReturnReasonLiteral: TypeAlias = Literal[
+    "honor_return_request",
+    "wrong_amount",
+    "duplication",
+    "initiating_party_unrecognized",
+    "fraud_suspected",
+    "undue_payment",
+    "narrative",
+    "customer_requested",
+]
+"""Why we may return a payment (the bank's page "Return an instant payment")."""
+
+ReturnRequestReasonLiteral: TypeAlias = Literal[
+    "creditor_account_number_invalid",
+    "wrong_amount",
+    "customer_requested",
+    "duplication",
+    "fraud_suspected",
+    "narrative",
+    "service_not_rendered",
+    "technical_problem",
+    "undue_payment",
+]
+"""Why we may request a return (the bank's page "Request return for an instant payment")."""
+
+ReturnRequestRejectionReasonLiteral: TypeAlias = Literal[
+    "account_closed",
+    "non_sufficient_funds",
+    "customer_requested",
+    "legal_decision",
+    "customer_no_response",
+    "returned_previously",
+    "narrative",
+]
+"""Why we may reject a return request (the bank's page "Reject return request for an instant payment")."""
+
+EventTypeLiteral: TypeAlias = Literal[
+    "instant_payment.posted",
+    "instant_payment.rejected",
+    "instant_payment.under_review",
+    "instant_payment.counterparty_status_updated",
+    "instant_payment.return_request_response_needed",
+    "instant_payment.return_request_status_updated",
+    "ach.processing",
+    "ach.submitted",
+    "ach.posted",
+    "ach.under_review",
+    "ach.approved",
+    "ach.rejected",
+    "ach.pending_return",
+    "ach.returned",
+    "ach.corrected",
+    "ach.canceled",
+    "ach.scheduled",
+    "ach.return_dishonored",
+    "ach.return_contested",
+    "account_number.created",
+    "internal_transfer.succeeded",
+    "internal_transfer.failed",
+    "internal_transfer.posted",
+    "internal_transfer.rejected",
+    "lending.disbursement.processing",
+    "lending.disbursement.succeeded",
+    "lending.disbursement.failed",
+    "lending.disbursement.ach_correction",
+    "wire.created",
+    "wire.under_review",
+    "wire.scheduled",
+    "wire.processing",
+    "wire.posted",
+    "wire.rejected",
+    "wire.canceled",
+    "wire.cancel_pending",
+    "wire.return_request.received",
+    "funding.posted",
+    "funding.rejected",
+]
+"""A type of event that lists can be filtered by."""

@@ -31,16 +31,16 @@ import attrs
 from leadpay import __version__
 from leadpay.enums import EventType
 from leadpay.errors import SignatureReason
-from leadpay.facts import (
+from leadpay.instrumentation import (
     AttemptEnded,
     AttemptStarted,
     CallEnded,
     CallStarted,
     DeadLettered,
-    Fact,
     HandlerEnded,
     HandlerStarted,
     InboxMeasured,
+    Observation,
     WebhookReceived,
 )
 
@@ -68,7 +68,7 @@ MAX_ORIGINS: Final = 10_000
 DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """The buckets of durations in seconds, as OpenTelemetry's conventions want them."""
 
-SENDING: Final = frozenset({"send", "return_"})
+SENDING: Final = frozenset({"send", "return"})
 """The calls that make a payment."""
 
 OTHER: Final = "_OTHER"
@@ -88,7 +88,7 @@ _ERROR: Final = 400
 class _Work:
     """Something that has started and not ended, kept in its task's context: nobody else holds on to it."""
 
-    started: Fact
+    started: Observation
     span: Span
     outer: "_Work | None"
     token: Token[Context] | None = None
@@ -133,7 +133,7 @@ class Telemetry:
         self._origins = Recent() if origins is None else origins
         self._key = contexts.create_key("leadpay")
 
-    def __call__(self, fact: Fact) -> None:
+    def __call__(self, fact: Observation) -> None:
         """Be told a fact."""
         match fact:
             case CallStarted():
@@ -249,7 +249,7 @@ class Telemetry:
     # Starts and ends.
 
     def _start(
-        self, fact: Fact, name: str, kind: SpanKind, attributes: Attributes, payment_id: str | None = None
+        self, fact: Observation, name: str, kind: SpanKind, attributes: Attributes, payment_id: str | None = None
     ) -> None:
         parent, links = self._origin(payment_id)
         span = self._tracer.start_span(name, parent, kind, attributes, links)
@@ -257,7 +257,7 @@ class Telemetry:
         work = _Work(fact, span, outer if isinstance(outer, _Work) else None)
         work.token = contexts.attach(contexts.set_value(self._key, work, set_span_in_context(span)))
 
-    def _end(self, started: Fact, attributes: Attributes, *, failed: bool) -> Span | None:
+    def _end(self, started: Observation, attributes: Attributes, *, failed: bool) -> Span | None:
         """End a span in the task that started it; None if that task is gone, and its context with it."""
         work = contexts.get_value(self._key)
         while isinstance(work, _Work) and work.started is not started:

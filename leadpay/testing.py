@@ -299,9 +299,7 @@ def leadpay_sandbox(_leadpay_thread: BankThread, leadpay_clock: TestClock) -> It
 @pytest.fixture
 def leadpay_client(request: pytest.FixtureRequest, leadpay_sandbox: TestBank, leadpay_clock: TestClock) -> "LeadClient":
     """A client of that bank, closed when the test's function ends; its pauses take no time."""
-    from leadpay.client.call import Chance  # noqa: PLC0415 - only when used
-
-    client = leadpay_sandbox.client(chance=Chance(clock=leadpay_clock))
+    client = leadpay_sandbox.client(clock=leadpay_clock)
     request.node.stash.setdefault(_CLIENTS, []).append(client)
     return client
 

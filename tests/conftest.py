@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.scene import Scene, played
+from tests.support.scene import Scene, played
 
-pytest_plugins = ["leadpay.testing", "pytester", "tests.postgres", "tests.scripted"]
+pytest_plugins = ["leadpay.testing", "pytester", "tests.support.postgres", "tests.support.scripted"]
 
 
 @pytest_asyncio.fixture

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from leadpay.client import LeadClient
 from leadpay.sandbox import Sandbox
-from leadpay.sandbox.outcomes import PREFIX, STORIES
-from tests.fences import fences
+from leadpay.sandbox.scenarios import PREFIX, SCENARIOS
+from tests.support.fences import fences
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -74,5 +74,5 @@ def test_the_table_of_outcomes_is_the_banks() -> None:
             story.name,
             story.reasons,
         )
-        for story in STORIES
+        for story in SCENARIOS
     ]

@@ -19,7 +19,7 @@ from leadpay.converter import structure_event, unstructure
 from leadpay.errors import ConfigurationError, MalformedResponseError
 from leadpay.models import Event, Model
 from leadpay.sandbox import post_webhook, sample
-from leadpay.sandbox.words import EVENT_TYPES
+from leadpay.sandbox.constants import EVENT_TYPES
 from leadpay.webhooks.signature import HEADER, sign
 from leadpay.wire import decode, encode
 

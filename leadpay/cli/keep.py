@@ -14,7 +14,7 @@ from leadpay.cli.screen import progress, say, say_json, table
 from leadpay.cli.statuses import NOT_SO
 from leadpay.client import LeadClient
 from leadpay.errors import ConfigurationError
-from leadpay.inbox import Delivery, EventState, Inbox, open_inbox
+from leadpay.inbox import EventState, Inbox, StoredEvent, open_inbox
 from leadpay.inbox.backfill import Backfilled
 from leadpay.inbox.backfill import backfill as walk
 from leadpay.inbox.sqlite import SqliteInbox
@@ -71,7 +71,7 @@ async def list_kept(
     """
     rows = []
     async with opened(inbox_url) as kept:
-        async for one in kept.deliveries(state=state, event_type=event_type, limit=limit or None):
+        async for one in kept.events(state=state, event_type=event_type, limit=limit or None):
             if as_json:
                 say_json(facts(one))
             else:
@@ -128,7 +128,7 @@ async def replay(
     """
     status = 0
     async with opened(inbox_url) as kept:
-        chosen = [*event_ids, *([one.event_id async for one in kept.deliveries(state="dead")] if dead else [])]
+        chosen = [*event_ids, *([one.event_id async for one in kept.events(state="dead")] if dead else [])]
         for event_id in chosen:
             replayed = await kept.replay(event_id, handler=handler, now=time())
             status |= not replayed
@@ -193,7 +193,7 @@ async def opened(url: str | None) -> AsyncIterator[Inbox]:
         yield found
 
 
-def facts(delivery: Delivery) -> dict[str, Any]:
+def facts(delivery: StoredEvent) -> dict[str, Any]:
     """Put what is known of an event into JSON, without its body."""
     return {
         "id": delivery.event_id,

@@ -8,8 +8,8 @@ from cyclopts import App, Parameter
 
 from leadpay.cli.screen import masked, progress, say, say_model, table
 from leadpay.client import LeadClient
-from leadpay.client.checks import MAX_LIMIT
-from leadpay.client.pages import Listing
+from leadpay.client.pagination import AsyncPager
+from leadpay.client.validation import MAX_LIMIT
 from leadpay.converter import unstructure
 from leadpay.demo import dollars
 from leadpay.models import Event, InstantPayment
@@ -153,7 +153,7 @@ def event_row(event: Event) -> tuple[str, ...]:
     return (_when(event.created_at), event.id, str(event.type), about)
 
 
-async def _take(listing: Listing[T], limit: int, as_json: bool) -> list[T]:
+async def _take(listing: AsyncPager[T], limit: int, as_json: bool) -> list[T]:
     """Collect what is wanted; as JSON, print each at once and keep none."""
     found: list[T] = []
     with progress("read") as tell:

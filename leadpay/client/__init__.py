@@ -1,26 +1,28 @@
 """Calling the bank."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, Provider, TokenSource, token_request
-from leadpay.client.call import Caller, Chance
 from leadpay.client.events import Events
+from leadpay.client.executor import RequestExecutor, make_idempotency_key
 from leadpay.client.instant_payments import InstantPayments
 from leadpay.client.logins import in_netrc
-from leadpay.client.observed import ObservedCaller
+from leadpay.client.observed import ObservedRequestExecutor
 from leadpay.client.retry import RetryPolicy
 from leadpay.client.simulate import Simulate
 from leadpay.client.transport import Send, Transport
+from leadpay.clock import Clock, SystemClock
 from leadpay.config import BASE_URLS, Credentials, Settings, Timeouts
 from leadpay.config import base_url as find_base_url
 from leadpay.converter import read
 from leadpay.errors import ConfigurationError
-from leadpay.facts import Observer
+from leadpay.instrumentation import Observer
 from leadpay.models import AccessToken
 
 MAX_CONNECTIONS: Final = 100
@@ -43,8 +45,10 @@ class LeadClient:
             file that it trusts; it is never closed here.
         retry: when to try again.
         timeouts: how long to wait.
-        chance: where time, randomness and keys come from.
-        observer: a function that is told of every call and every attempt; see ``leadpay.facts``.
+        clock: what tells the time.
+        rng: spreads repetitions.
+        new_idempotency_key: makes the key of a write that is given none.
+        observer: a function that is told of every call and every attempt; see ``leadpay.instrumentation``.
 
     Raises:
         ConfigurationError: something is missing or contradictory.
@@ -61,7 +65,9 @@ class LeadClient:
         session: aiohttp.ClientSession | None = None,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
-        chance: Chance | None = None,
+        clock: Clock | None = None,
+        rng: Random | None = None,
+        new_idempotency_key: Callable[[], str] = make_idempotency_key,
         observer: Observer | None = None,
     ) -> None:
         if environment is not None and base_url is not None and environment not in BASE_URLS:
@@ -78,11 +84,13 @@ class LeadClient:
             raise ConfigurationError("session: has an auth of its own, which contradicts the bank's token")
         self._retry = retry or RetryPolicy()
         self._timeouts = timeouts or Timeouts()
-        self._chance = chance or Chance()
+        self._clock = clock or SystemClock()
+        self._rng = rng or Random()  # noqa: S311 - spreads repetitions, guards nothing
+        self._new_idempotency_key = new_idempotency_key
         self._observer = observer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._caller: Caller | None = None
+        self._caller: RequestExecutor | None = None
         self._closed = False
         self.instant_payments: InstantPayments = InstantPayments(self._open)
         """The calls about payments."""
@@ -146,7 +154,7 @@ class LeadClient:
             if session is not None:
                 await session.close()
 
-    def _open(self, key: str | None = None) -> Caller:
+    def _open(self, key: str | None = None) -> RequestExecutor:
         """Give what makes calls; on first use, tie this client to the running event loop."""
         loop = asyncio.get_running_loop()
         if self._caller is not None and loop is self._loop and not self._closed:
@@ -175,7 +183,7 @@ class LeadClient:
                 "the bank's token; make the session without trust_env, or take the login out"
             )
 
-    def _wire(self) -> Caller:
+    def _wire(self) -> RequestExecutor:
         session = self._borrowed
         if session is None:
             session = self._session = aiohttp.ClientSession(
@@ -187,15 +195,17 @@ class LeadClient:
             exchange = self._make_caller(send, None)
             self._source = ClientCredentials(
                 lambda: exchange.call(token_request(self._credentials), lambda body: read(body, AccessToken)),
-                self._chance.clock,
+                self._clock,
             )
         return self._make_caller(send, self._source)
 
-    def _make_caller(self, send: Send, source: TokenSource | None) -> Caller:
+    def _make_caller(self, send: Send, source: TokenSource | None) -> RequestExecutor:
         if self._observer is None:
-            return Caller(send, source, self._retry, self._timeouts, self._chance)
-        wiring = (send, source, self._retry, self._timeouts, self._chance)
-        return ObservedCaller(*wiring, observer=self._observer, base_url=self._base_url)
+            return RequestExecutor(
+                send, source, self._retry, self._timeouts, self._clock, self._rng, self._new_idempotency_key
+            )
+        wiring = (send, source, self._retry, self._timeouts, self._clock, self._rng, self._new_idempotency_key)
+        return ObservedRequestExecutor(*wiring, observer=self._observer, base_url=self._base_url)
 
 
 def _credentials(client_id: str, client_secret: str) -> Credentials:

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeAlias
 
-from leadpay.client.requests import Kind, Request
+from leadpay.client.requests import Request, RetrySafety
 from leadpay.clock import Clock
 from leadpay.config import Credentials
 from leadpay.errors import ConfigurationError, LeadError, RequestNotSentError
@@ -168,4 +168,4 @@ def token_request(credentials: Credentials) -> Request:
         "client_secret": credentials.client_secret,
         "scope": credentials.scope,
     }
-    return Request("token", Kind.READ, "POST", "/v1/oauth/token", encode(body))
+    return Request("token", RetrySafety.SAFE, "POST", "/v1/oauth/token", encode(body))

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from leadpay.client import queries, requests
-from leadpay.client.call import Open
-from leadpay.client.pages import Listing, read_page
+from leadpay.client.executor import Open
+from leadpay.client.pagination import AsyncPager, read_page
 from leadpay.converter import read_event, structure_event
 from leadpay.models import Event
 
@@ -35,7 +35,7 @@ class Events:
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
-    ) -> Listing[Event]:
+    ) -> AsyncPager[Event]:
         """List events: ``await`` it for one page, or ``async for`` over everything.
 
         Args:
@@ -50,7 +50,7 @@ class Events:
             ending_before: an event's ID; the list is walked backwards from it.
         """
         filters = {name: value for name, value in locals().items() if name != "self"}
-        return Listing(queries.events(filters), self._page)
+        return AsyncPager(queries.events(filters), self._page)
 
     async def _page(self, query: Mapping[str, Any]) -> tuple[tuple[Event, ...], bool]:
         return await self._caller().call(queries.request(_PATH, query), lambda body: read_page(body, structure_event))

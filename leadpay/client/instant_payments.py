@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from leadpay.client import queries, requests
-from leadpay.client.call import Caller, Open
-from leadpay.client.pages import Listing, read_page
+from leadpay.client.executor import Open, RequestExecutor
+from leadpay.client.pagination import AsyncPager, read_page
 from leadpay.client.requests import Request
 from leadpay.converter import read, structure
 from leadpay.enums import CounterpartyStatus, Direction, ResolvedBy, ReturnRequestStatus, Status
@@ -72,7 +72,7 @@ class InstantPayments:
             creditor_agent=creditor_agent,
             description=description,
             currency_code=currency_code,
-            key=caller.chance.new_key() if idempotency_key is None else idempotency_key,
+            key=caller.new_idempotency_key() if idempotency_key is None else idempotency_key,
         )
         return await caller.call(request, _payment)
 
@@ -96,7 +96,7 @@ class InstantPayments:
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
-    ) -> Listing[InstantPayment]:
+    ) -> AsyncPager[InstantPayment]:
         """List payments: ``await`` it for one page, or ``async for`` over everything.
 
         Args:
@@ -115,7 +115,7 @@ class InstantPayments:
             ending_before: a payment's ID; the list is walked backwards from it.
         """
         filters = {name: value for name, value in locals().items() if name != "self"}
-        return Listing(queries.payments(filters), self._page)
+        return AsyncPager(queries.payments(filters), self._page)
 
     async def cancel(self, payment_id: str, *, idempotency_key: str | None = None) -> InstantPayment:
         """Cancel a payment that has not been submitted yet: from ``created`` or ``under_review`` only.
@@ -126,10 +126,12 @@ class InstantPayments:
             The canceled payment.
         """
         caller = self._caller(idempotency_key)
-        request = requests.cancel(payment_id, caller.chance.new_key() if idempotency_key is None else idempotency_key)
+        request = requests.cancel(
+            payment_id, caller.new_idempotency_key() if idempotency_key is None else idempotency_key
+        )
         return await self._settled(caller, request, payment_id, lambda payment: payment.status == Status.CANCELED)
 
-    async def return_(
+    async def return_payment(
         self,
         payment_id: str,
         *,
@@ -149,8 +151,8 @@ class InstantPayments:
             The NEW outgoing payment.
         """
         caller = self._caller(idempotency_key)
-        key = caller.chance.new_key() if idempotency_key is None else idempotency_key
-        request = requests.answer(requests.RETURN, payment_id, reason, additional_information, key)
+        key = caller.new_idempotency_key() if idempotency_key is None else idempotency_key
+        request = requests.reasoned_request(requests.RETURN, payment_id, reason, additional_information, key)
         return await caller.call(request, _payment)
 
     async def request_return(
@@ -177,8 +179,8 @@ class InstantPayments:
             ConflictError: a request is active already. After silence, an active one with our reason counts as ours.
         """
         caller = self._caller(idempotency_key)
-        key = caller.chance.new_key() if idempotency_key is None else idempotency_key
-        request = requests.answer(requests.REQUEST_RETURN, payment_id, reason, additional_information, key)
+        key = caller.new_idempotency_key() if idempotency_key is None else idempotency_key
+        request = requests.reasoned_request(requests.REQUEST_RETURN, payment_id, reason, additional_information, key)
 
         def is_ours(payment: InstantPayment) -> bool:
             active = payment.active_return_request
@@ -208,10 +210,12 @@ class InstantPayments:
             The same payment.
         """
         caller = self._caller(idempotency_key)
-        key = caller.chance.new_key() if idempotency_key is None else idempotency_key
-        request = requests.answer(requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, key)
+        key = caller.new_idempotency_key() if idempotency_key is None else idempotency_key
+        request = requests.reasoned_request(
+            requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, key
+        )
         # Somebody's earlier rejection is told from ours by its time.
-        since = datetime.fromtimestamp(caller.chance.clock.now(), UTC) - CLOCK_SKEW
+        since = datetime.fromtimestamp(caller.clock.now(), UTC) - CLOCK_SKEW
 
         def is_rejected(payment: InstantPayment) -> bool:
             return payment.active_return_request is None and any(
@@ -225,7 +229,7 @@ class InstantPayments:
         return await self._settled(caller, request, payment_id, is_rejected)
 
     async def _settled(
-        self, caller: Caller, request: Request, payment_id: str, has_happened: Callable[[InstantPayment], bool]
+        self, caller: RequestExecutor, request: Request, payment_id: str, has_happened: Callable[[InstantPayment], bool]
     ) -> InstantPayment:
         """Call; where the bank's answers leave it open, read the payment and look."""
 

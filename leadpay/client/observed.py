@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from leadpay.client.attempts import Attempts
-from leadpay.client.call import REQUEST_ID, Caller, Settle
+from leadpay.client.executor import REQUEST_ID, RequestExecutor, Settle
+from leadpay.client.outcome import Attempts
 from leadpay.client.transport import Response
 from leadpay.errors import OutcomeUnknownError
-from leadpay.facts import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Observer, tell
+from leadpay.instrumentation import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Observer, notify
 from leadpay.models import InstantPayment
 
 T = TypeVar("T")
 
 
-class ObservedCaller(Caller):
+class ObservedRequestExecutor(RequestExecutor):
     """Makes calls, and tells of them."""
 
     def __init__(self, *wiring: Any, observer: Observer, base_url: str) -> None:
@@ -27,7 +27,7 @@ class ObservedCaller(Caller):
         path = request.path.partition("?")[0]
         started = CallStarted(request.operation, request.method, path, request.key, self._base_url)
         attempts.fact = started
-        tell(self._observer, started)
+        notify(self._observer, started)
         start = self._now()
         result: T | None = None
         ended: BaseException | None = None
@@ -44,12 +44,12 @@ class ObservedCaller(Caller):
             )
             payment_id = result.id if isinstance(result, InstantPayment) else None
             took = self._now() - start
-            tell(self._observer, CallEnded(started, attempts.count, _name(ended), unknown, payment_id, took))
+            notify(self._observer, CallEnded(started, attempts.count, _name(ended), unknown, payment_id, took))
 
     async def _go(self, attempts: Attempts, token: str | None, left: float) -> Response:
         assert attempts.fact is not None  # noqa: S101 - for the type checker; _make has told it
         started = AttemptStarted(attempts.fact, attempts.count)
-        tell(self._observer, started)
+        notify(self._observer, started)
         start = self._now()
         response: Response | None = None
         ended: BaseException | None = None
@@ -64,7 +64,7 @@ class ObservedCaller(Caller):
             status = None if response is None else response.status
             request_id = None if response is None else response.headers.get(REQUEST_ID)
             took = self._now() - start
-            tell(self._observer, AttemptEnded(started, status, _name(ended), took, request_id))
+            notify(self._observer, AttemptEnded(started, status, _name(ended), took, request_id))
 
 
 def _name(error: BaseException | None) -> str | None:

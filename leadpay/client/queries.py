@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from leadpay.client.checks import MAX_LIMIT, Checks
-from leadpay.client.requests import Kind, Request
+from leadpay.client.requests import Request, RetrySafety
+from leadpay.client.validation import MAX_LIMIT, Validator
 from leadpay.enums import CounterpartyStatus, Direction, EventType, OpenEnum, ReturnRequestStatus, Status
 
 _ENUMS: Final[Mapping[str, type[OpenEnum]]] = {
@@ -20,7 +20,7 @@ _TIMES: Final = ("after", "on_or_after", "before", "on_or_before")
 
 def payments(filters: Mapping[str, Any]) -> dict[str, Any]:
     """Check the filters of the list of payments, and write them as query parameters."""
-    checks = Checks("list")
+    checks = Validator("list")
     query = _page(checks, filters, "instant_payment")
     for name, kind in (("account_id", "account"), ("account_number_id", "account_number")):
         if filters[name] is not None:
@@ -38,7 +38,7 @@ def payments(filters: Mapping[str, Any]) -> dict[str, Any]:
 
 def events(filters: Mapping[str, Any]) -> dict[str, Any]:
     """Check the filters of the list of events, and write them as query parameters."""
-    checks = Checks("list")
+    checks = Validator("list")
     query = _page(checks, filters, "event")
     types = filters["types"]
     if types is not None:
@@ -58,10 +58,10 @@ def events(filters: Mapping[str, Any]) -> dict[str, Any]:
 def request(path: str, query: Mapping[str, Any]) -> Request:
     """Build the request for one page."""
     encoded = urlencode(query, doseq=True)
-    return Request("list", Kind.READ, "GET", f"{path}?{encoded}" if encoded else path)
+    return Request("list", RetrySafety.SAFE, "GET", f"{path}?{encoded}" if encoded else path)
 
 
-def _page(checks: Checks, filters: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _page(checks: Validator, filters: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Write what both lists have: the limit, the cursor, and the times of creation."""
     query: dict[str, Any] = {}
     limit = filters["limit"]

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from leadpay.client.checks import MAX_DESCRIPTION, MAX_END_TO_END_ID, Checks
+from leadpay.client.validation import MAX_DESCRIPTION, MAX_END_TO_END_ID, Validator
 from leadpay.models import Agent, Party
 from leadpay.wire import encode
 
@@ -49,20 +49,20 @@ TEXT_FOR_REJECTION: Final = frozenset({"narrative"})
 NO_TEXT: Final[frozenset[str]] = frozenset()
 
 
-class Kind(Enum):
+class RetrySafety(Enum):
     """What may be done after an attempt whose outcome is unknown."""
 
-    READ = "read"
+    SAFE = "safe"
     """Changes nothing: ask again."""
-    KEYED = "keyed"
+    IDEMPOTENT = "idempotent"
     """The bank knows the key: send again under it. 409 means that it is still in progress."""
-    EXCLUSIVE = "exclusive"
+    IDEMPOTENT_EXCLUSIVE = "idempotent_exclusive"
     """The bank knows the key: send again under it. 409: another one is active; after silence, perhaps ours."""
-    SETTLED = "settled"
+    VERIFY_FIRST = "verify_first"
     """Its key is not in the bank's description: what happened is read from the payment before it is sent again."""
 
 
-_KEYED: Final = Kind.KEYED  # to look into an enum takes Python 3.11 a fourth of what a request does
+_IDEMPOTENT: Final = RetrySafety.IDEMPOTENT  # to look into an enum takes Python 3.11 a fourth of what a request does
 
 
 class Request(NamedTuple):
@@ -70,7 +70,7 @@ class Request(NamedTuple):
 
     operation: str
     """The SDK's name of the call, for errors and logs."""
-    kind: Kind
+    kind: RetrySafety
     method: str
     path: str
     """With its query, percent-encoded."""
@@ -84,11 +84,11 @@ class Request(NamedTuple):
 
 def check_availability(routing_number: str) -> Request:
     """Build the request; it is a POST that changes nothing."""
-    checks = Checks("check_availability")
+    checks = Validator("check_availability")
     checks.routing_number(routing_number)
     checks.done()
     path = "/v1/instant_payments/check_availability"
-    return Request("check_availability", Kind.READ, "POST", path, encode({"routing_number": routing_number}))
+    return Request("check_availability", RetrySafety.SAFE, "POST", path, encode({"routing_number": routing_number}))
 
 
 def send(
@@ -102,7 +102,7 @@ def send(
     key: str,
 ) -> Request:
     """Build the request that sends a payment."""
-    checks = Checks("send", key)
+    checks = Validator("send", key)
     checks.id("account_number_id", account_number_id, "account_number")
     checks.amount(amount)
     if currency_code != "USD":
@@ -119,55 +119,57 @@ def send(
         body["description"] = description
     checks.done()
     # As a NamedTuple's own __new__ does it, in half the time: no request is made more often, nor waited for more.
-    return tuple.__new__(Request, ("send", _KEYED, "POST", "/v1/instant_payments", encode(body), key))
+    return tuple.__new__(Request, ("send", _IDEMPOTENT, "POST", "/v1/instant_payments", encode(body), key))
 
 
 def retrieve(payment_id: str) -> Request:
     """Build the request that reads a payment."""
-    checks = Checks("retrieve")
+    checks = Validator("retrieve")
     checks.id("payment_id", payment_id, "instant_payment")
     checks.done()
-    return Request("retrieve", Kind.READ, "GET", f"/v1/instant_payments/{payment_id}")
+    return Request("retrieve", RetrySafety.SAFE, "GET", f"/v1/instant_payments/{payment_id}")
 
 
 def retrieve_event(event_id: str) -> Request:
     """Build the request that reads an event."""
-    checks = Checks("retrieve")
+    checks = Validator("retrieve")
     checks.id("event_id", event_id, "event")
     checks.done()
-    return Request("retrieve", Kind.READ, "GET", f"/v1/event/{event_id}")
+    return Request("retrieve", RetrySafety.SAFE, "GET", f"/v1/event/{event_id}")
 
 
 def cancel(payment_id: str, key: str) -> Request:
     """Build the request that cancels a payment; the key goes along, since one of the bank's pages asks for it."""
-    checks = Checks("cancel", key)
+    checks = Validator("cancel", key)
     checks.id("payment_id", payment_id, "instant_payment")
     checks.done()
-    return Request("cancel", Kind.SETTLED, "POST", f"/v1/instant_payments/{payment_id}/cancel", None, key)
+    return Request("cancel", RetrySafety.VERIFY_FIRST, "POST", f"/v1/instant_payments/{payment_id}/cancel", None, key)
 
 
-class Answer(NamedTuple):
+class ReasonedOperation(NamedTuple):
     """One of the three calls that give a reason."""
 
     operation: str
-    kind: Kind
+    kind: RetrySafety
     path: str
     allowed: tuple[str, ...]
     needs_text: frozenset[str]
 
 
-RETURN: Final = Answer("return_", Kind.KEYED, "return", RETURN_REASONS, TEXT_FOR_RETURN)
-REQUEST_RETURN: Final = Answer(
-    "request_return", Kind.EXCLUSIVE, "request_return", RETURN_REQUEST_REASONS, TEXT_FOR_REQUEST
+RETURN: Final = ReasonedOperation("return", RetrySafety.IDEMPOTENT, "return", RETURN_REASONS, TEXT_FOR_RETURN)
+REQUEST_RETURN: Final = ReasonedOperation(
+    "request_return", RetrySafety.IDEMPOTENT_EXCLUSIVE, "request_return", RETURN_REQUEST_REASONS, TEXT_FOR_REQUEST
 )
-REJECT_RETURN_REQUEST: Final = Answer(
-    "reject_return_request", Kind.SETTLED, "reject_return_request", REJECTION_REASONS, TEXT_FOR_REJECTION
+REJECT_RETURN_REQUEST: Final = ReasonedOperation(
+    "reject_return_request", RetrySafety.VERIFY_FIRST, "reject_return_request", REJECTION_REASONS, TEXT_FOR_REJECTION
 )
 
 
-def answer(kind: Answer, payment_id: str, reason: str, additional_information: str | None, key: str) -> Request:
+def reasoned_request(
+    kind: ReasonedOperation, payment_id: str, reason: str, additional_information: str | None, key: str
+) -> Request:
     """Build the request that returns, asks for a return, or turns such a wish down."""
-    checks = Checks(kind.operation, key)
+    checks = Validator(kind.operation, key)
     checks.id("payment_id", payment_id, "instant_payment")
     body = checks.reason(reason, kind.allowed, additional_information, kind.needs_text)
     checks.done()
@@ -179,19 +181,19 @@ class Simulation(NamedTuple):
     """One of the four simulations about an existing payment."""
 
     path: str
-    kind: Kind
+    kind: RetrySafety
     allowed: tuple[str, ...]
     needs_text: frozenset[str]
 
 
-INCOMING_RETURN: Final = Simulation("incoming_return", Kind.KEYED, RETURN_REASONS, TEXT_FOR_RETURN)
+INCOMING_RETURN: Final = Simulation("incoming_return", RetrySafety.IDEMPOTENT, RETURN_REASONS, TEXT_FOR_RETURN)
 INCOMING_RETURN_REQUEST: Final = Simulation(
-    "incoming_return_request", Kind.KEYED, RETURN_REQUEST_REASONS, TEXT_FOR_REQUEST
+    "incoming_return_request", RetrySafety.IDEMPOTENT, RETURN_REQUEST_REASONS, TEXT_FOR_REQUEST
 )
 INCOMING_REJECTION: Final = Simulation(
-    "incoming_return_request_rejection", Kind.SETTLED, COUNTERPARTY_REJECTION_REASONS, NO_TEXT
+    "incoming_return_request_rejection", RetrySafety.VERIFY_FIRST, COUNTERPARTY_REJECTION_REASONS, NO_TEXT
 )
-INCOMING_ACCEPTANCE: Final = Simulation("incoming_return_request_acceptance", Kind.SETTLED, (), NO_TEXT)
+INCOMING_ACCEPTANCE: Final = Simulation("incoming_return_request_acceptance", RetrySafety.VERIFY_FIRST, (), NO_TEXT)
 
 
 def simulate_incoming(
@@ -205,7 +207,7 @@ def simulate_incoming(
     key: str,
 ) -> Request:
     """Build the request that lets a payment come in."""
-    checks = Checks("incoming", key)
+    checks = Validator("incoming", key)
     checks.id("account_number_id", account_number_id, "account_number")
     checks.amount(amount)
     body = {
@@ -222,7 +224,9 @@ def simulate_incoming(
         checks.text("end_to_end_id", end_to_end_id, MAX_END_TO_END_ID)
         body["payment_identifiers"] = {"end_to_end_id": end_to_end_id}
     checks.done()
-    return Request("incoming", Kind.KEYED, "POST", "/v1/simulate/instant_payments/incoming", encode(body), key)
+    return Request(
+        "incoming", RetrySafety.IDEMPOTENT, "POST", "/v1/simulate/instant_payments/incoming", encode(body), key
+    )
 
 
 def simulate(
@@ -235,7 +239,7 @@ def simulate(
     additional_information: str | None = None,
 ) -> Request:
     """Build the request that lets something happen to a payment."""
-    checks = Checks(kind.path, key)
+    checks = Validator(kind.path, key)
     checks.id("payment_id", payment_id, "instant_payment")
     body: dict[str, Any] = {}
     if kind.allowed:

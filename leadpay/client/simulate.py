@@ -3,7 +3,7 @@
 from typing import Any
 
 from leadpay.client import requests
-from leadpay.client.call import Caller, Open
+from leadpay.client.executor import Open, RequestExecutor
 from leadpay.client.requests import Request, Simulation
 from leadpay.models import Agent, Party
 from leadpay.wire import decode
@@ -104,11 +104,11 @@ class Simulate:
         await _do(caller, requests.simulate(kind, payment_id, key=_key(caller, key), **fields))
 
 
-def _key(caller: Caller, idempotency_key: str | None) -> str:
-    return caller.chance.new_key() if idempotency_key is None else idempotency_key
+def _key(caller: RequestExecutor, idempotency_key: str | None) -> str:
+    return caller.new_idempotency_key() if idempotency_key is None else idempotency_key
 
 
-async def _do(caller: Caller, request: Request) -> None:
+async def _do(caller: RequestExecutor, request: Request) -> None:
     await caller.call(request, _look)
 
 

@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 EventState: TypeAlias = Literal["waiting", "done", "dead", "discarded"]
 """Of an event: some handler is not through, all are, one gave up, or a person threw it away."""
 
-HandlingState: TypeAlias = Literal["waiting", "done", "discarded", "dead"]
+HandlerRunState: TypeAlias = Literal["waiting", "done", "discarded", "dead"]
 """Of one handler with one event. Only ``waiting`` ever changes, except by hand."""
 
 
 @attrs.frozen(kw_only=True)
-class Handling:
+class HandlerRun:
     """How far one handler got with one event."""
 
     handler: str
     """The route's name, ``module:qualified name``."""
-    state: HandlingState
+    state: HandlerRunState
     attempts: int
     """How many attempts it has used up; deferring uses none."""
     due_at: float | None = None
@@ -53,7 +53,7 @@ class Handling:
 
 
 @attrs.frozen(kw_only=True)
-class Delivery:
+class StoredEvent:
     """One event as it is kept."""
 
     event_id: str
@@ -67,7 +67,7 @@ class Delivery:
     body: bytes | None = attrs.field(repr=False)
     """The raw bytes as they came, or None once they have been purged."""
     state: EventState
-    handlings: Mapping[str, Handling]
+    handlings: Mapping[str, HandlerRun]
     """By the handler's name; those that haven't been tried yet are missing."""
     reason: str | None = None
     """Why a person threw it away; None unless it is discarded."""
@@ -92,7 +92,7 @@ class Claim:
     """A leased subject with its waiting events, in the order of ``created_at`` and, where equal, of arrival."""
 
     lease: Lease
-    deliveries: Sequence[Delivery]
+    deliveries: Sequence[StoredEvent]
     newest: Mapping[str, datetime]
     """The newest version of this payment that each handler (by name) is done with."""
     lost: int = 0
@@ -122,7 +122,7 @@ class Transaction(Protocol):
         """What handlers get as ``context.transaction``."""
         ...
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> bool:
+    async def commit(self, event_id: str, handling: HandlerRun, *, closes: EventState | None, now: float) -> bool:
         """Record the handling in the same transaction and commit; as :meth:`Inbox.settle` does.
 
         Raises:
@@ -159,8 +159,8 @@ class Inbox(Protocol):
         """Give a transaction for one handler; it is rolled back unless it is committed."""
         ...
 
-    async def settle(
-        self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
+    async def record_result(
+        self, lease: Lease, event_id: str, handling: HandlerRun | None, *, closes: EventState | None, now: float
     ) -> bool:
         """Record how a handler ended and, with ``closes``, that the event is through; prolong the lease from now.
 
@@ -180,11 +180,11 @@ class Inbox(Protocol):
         """Let a subject go: due at a time, or never, or at once if it was woken meanwhile; a lost lease is no error."""
         ...
 
-    def working(self, dispatcher: "Dispatcher", *, client: Any) -> AbstractAsyncContextManager[Any]:
+    def worker(self, dispatcher: "Dispatcher", *, client: Any) -> AbstractAsyncContextManager[Any]:
         """Work on what is here while the context lasts: a :class:`leadpay.inbox.worker.Worker`."""
         ...
 
-    async def wait(self, seconds: float) -> None:
+    async def wait_for_work(self, seconds: float) -> None:
         """Come back after so many seconds, or earlier when there may be something to claim: a hint, no more."""
         ...
 
@@ -192,13 +192,13 @@ class Inbox(Protocol):
         """Count what is here."""
         ...
 
-    def deliveries(
+    def events(
         self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[Delivery]:
+    ) -> AsyncIterator[StoredEvent]:
         """Go through what is kept, newest receipt first, in constant memory."""
         ...
 
-    async def get(self, event_id: str) -> Delivery | None:
+    async def get(self, event_id: str) -> StoredEvent | None:
         """Look one event up."""
         ...
 

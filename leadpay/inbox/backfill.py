@@ -171,7 +171,7 @@ async def _start(inbox: Inbox, mark: datetime | None, now: datetime, overlap: ti
     if mark is not None:
         return mark - overlap
     oldest = now
-    async for delivery in inbox.deliveries():
+    async for delivery in inbox.events():
         oldest = min(oldest, delivery.created_at)
     return oldest
 

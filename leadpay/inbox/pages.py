@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from leadpay.enums import EventType
-from leadpay.inbox import Delivery, EventState
+from leadpay.inbox import EventState, StoredEvent
 
 PAGE: Final = 100
 """How many rows are read, or emptied, in one go."""
@@ -19,8 +19,8 @@ def wanted(state: EventState | None, event_type: str | None) -> dict[str, str | 
 
 
 async def walk(
-    read: Callable[[int, int], Awaitable[list[tuple[int, Delivery]]]], *, limit: int | None
-) -> AsyncIterator[Delivery]:
+    read: Callable[[int, int], Awaitable[list[tuple[int, StoredEvent]]]], *, limit: int | None
+) -> AsyncIterator[StoredEvent]:
     """Go through what is kept, newest receipt first.
 
     Args:

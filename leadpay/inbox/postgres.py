@@ -21,13 +21,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError, InboxError
-from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats, pages
-from leadpay.inbox import postgres_statements as statements
-from leadpay.inbox.gather import Gather, Row
-from leadpay.inbox.postgres_lending import borrowing, is_cancelled
-from leadpay.inbox.postgres_schema import upgrade
+from leadpay.inbox import Claim, EventState, HandlerRun, Lease, Stats, StoredEvent, pages
+from leadpay.inbox import postgres_queries as queries
 from leadpay.inbox.postgres_transaction import PostgresTransaction
 from leadpay.models import Event
+from leadpay.storage.postgres.batching import InsertBatcher, Row
+from leadpay.storage.postgres.migrations import upgrade
+from leadpay.storage.postgres.pool import borrowing, is_cancelled
 from leadpay.webhooks.dispatcher import Dispatcher
 
 T = TypeVar("T")
@@ -96,7 +96,9 @@ class PostgresInbox:
         self._open_pool = partial(_pool, self._dsn, connect_seconds)
         self._sizes = (connections, handler_connections)
         self._pools: tuple[AsyncConnectionPool[Any], AsyncConnectionPool[Any]] | None = None
-        self._gather = Gather(self._keep, is_refusal=lambda error: isinstance(error.__context__, psycopg.DataError))
+        self._gather = InsertBatcher(
+            self._keep, is_refusal=lambda error: isinstance(error.__context__, psycopg.DataError)
+        )
         self._hint = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
 
@@ -109,18 +111,18 @@ class PostgresInbox:
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
         """Commit an event to disk; see :class:`leadpay.inbox.Inbox`."""
         self._opened()
-        new = await self._gather.add(statements.row(event, body, received_at))
+        new = await self._gather.add(queries.row(event, body, received_at))
         self._hint.set()
         return new
 
     async def _keep(self, rows: Sequence[Row]) -> set[str]:
-        return await self._do(partial(statements.add, rows=rows))
+        return await self._do(partial(queries.add, rows=rows))
 
     # Working.
 
     async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
         """Lease up to so many subjects for so many seconds."""
-        return await self._do(partial(statements.claim, limit=limit, now=now, seconds=lease))
+        return await self._do(partial(queries.claim, limit=limit, now=now, seconds=lease))
 
     def transaction(self, lease: Lease) -> AbstractAsyncContextManager[PostgresTransaction]:
         """Give a transaction for one handler, that begins with its first statement."""
@@ -134,26 +136,26 @@ class PostgresInbox:
         finally:
             await transaction.connection.end()
 
-    async def settle(
-        self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
+    async def record_result(
+        self, lease: Lease, event_id: str, handling: HandlerRun | None, *, closes: EventState | None, now: float
     ) -> bool:
         """Record how a handler ended, and prolong the lease."""
         return await self._do(
-            partial(statements.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
+            partial(queries.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
         )
 
     async def release(self, lease: Lease, *, due_at: float | None) -> None:
         """Let a subject go."""
-        if await self._do(partial(statements.release, lease=lease, due_at=due_at)):
+        if await self._do(partial(queries.release, lease=lease, due_at=due_at)):
             self._hint.set()
 
-    def working(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
+    def worker(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
         """Work on what is here while the context lasts."""
         from leadpay.inbox.worker import Worker  # noqa: PLC0415 - receivers that don't work needn't load it
 
         return Worker(self, dispatcher, client=client)
 
-    async def wait(self, seconds: float) -> None:
+    async def wait_for_work(self, seconds: float) -> None:
         """Come back after so many seconds, or earlier when something was added, by this process or another."""
         if self._listening is None and self._listen_dsn is not None:
             self._listening = asyncio.create_task(self._listen(self._listen_dsn))
@@ -176,44 +178,44 @@ class PostgresInbox:
 
     async def stats(self) -> Stats:
         """Count what is here."""
-        return await self._do(statements.stats)
+        return await self._do(queries.stats)
 
-    def deliveries(
+    def events(
         self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[Delivery]:
+    ) -> AsyncIterator[StoredEvent]:
         """Go through what is kept, newest receipt first, a page at a time."""
         read = partial(self._read, pages.wanted(state, event_type))
         return pages.walk(read, limit=limit)
 
-    async def get(self, event_id: str) -> Delivery | None:
+    async def get(self, event_id: str) -> StoredEvent | None:
         """Look one event up."""
         page = await self._read({"id": event_id}, pages.LAST, 1)
         return page[0][1] if page else None
 
-    async def _read(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, Delivery]]:
-        return await self._do(partial(statements.page, wanted=wanted, before=before, limit=size))
+    async def _read(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, StoredEvent]]:
+        return await self._do(partial(queries.page, wanted=wanted, before=before, limit=size))
 
     async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
         """Have an event handled again."""
-        found = await self._do(partial(statements.replay, event_id=event_id, handler=handler, now=now))
+        found = await self._do(partial(queries.replay, event_id=event_id, handler=handler, now=now))
         self._hint.set()
         return found
 
     async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
         """Throw a waiting or dead event away, keeping its row."""
-        return await self._do(partial(statements.discard, event_id=event_id, reason=reason, now=now))
+        return await self._do(partial(queries.discard, event_id=event_id, reason=reason, now=now))
 
     async def purge(self, *, before: datetime) -> int:
         """Drop the bodies of what is through and was received before a time."""
-        return await pages.empty(lambda: self._do(partial(statements.purge, before=before)))
+        return await pages.empty(lambda: self._do(partial(queries.purge, before=before)))
 
     async def watermark(self) -> datetime | None:
         """Up to when the bank's event list has been walked."""
-        return await self._do(statements.watermark)
+        return await self._do(queries.watermark)
 
     async def set_watermark(self, time: datetime) -> None:
         """Remember it; it never goes back."""
-        await self._do(partial(statements.set_watermark, time=time))
+        await self._do(partial(queries.set_watermark, time=time))
 
     # The connections.
 
@@ -272,7 +274,7 @@ class PostgresInbox:
 
     @asynccontextmanager
     async def answering(self, seconds: float | None) -> AsyncIterator[None]:
-        """Turn what psycopg raises, and silence for so many seconds, into an InboxError."""
+        """ClaimExecution what psycopg raises, and silence for so many seconds, into an InboxError."""
         try:
             async with asyncio.timeout(seconds):
                 yield

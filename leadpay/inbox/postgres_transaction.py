@@ -7,16 +7,16 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Any, Final, Protocol
 
 from leadpay.errors import InboxError
-from leadpay.inbox import EventState, Handling, Lease
-from leadpay.inbox import postgres_statements as statements
-from leadpay.inbox.postgres_lending import give_back, is_cancelled
+from leadpay.inbox import EventState, HandlerRun, Lease
+from leadpay.inbox import postgres_queries as queries
+from leadpay.storage.postgres.pool import give_back, is_cancelled
 
 
 class _Inbox(Protocol):
     answer_seconds: float
 
-    async def settle(
-        self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
+    async def record_result(
+        self, lease: Lease, event_id: str, handling: HandlerRun | None, *, closes: EventState | None, now: float
     ) -> bool: ...
 
     def answering(self, seconds: float | None) -> AbstractAsyncContextManager[None]: ...
@@ -36,13 +36,13 @@ class PostgresTransaction:
         self._lease = lease
         self.connection = PostgresConnection(inbox, pool)
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> bool:
+    async def commit(self, event_id: str, handling: HandlerRun, *, closes: EventState | None, now: float) -> bool:
         """Record the handling in the same transaction and commit; without statements it is a mere settling."""
         if not self.connection.has_begun:
-            return await self._inbox.settle(self._lease, event_id, handling, closes=closes, now=now)
+            return await self._inbox.record_result(self._lease, event_id, handling, closes=closes, now=now)
         async with self._inbox.answering(self._inbox.answer_seconds), self.connection.committing() as connection:
             # From here on the subject's row is locked: nobody gets a newer fence before this is committed.
-            return await statements.settle(
+            return await queries.settle(
                 connection, lease=self._lease, event_id=event_id, handling=handling, closes=closes, now=now
             )
 
@@ -147,7 +147,7 @@ class PostgresConnection:
                     await outer.__aenter__()
                     inner = connection.transaction("leadpay_handler")
                     await inner.__aenter__()
-                    await connection.execute(statements.WATCH)
+                    await connection.execute(queries.WATCH)
             except BaseException as error:
                 was_cut = connection.closed and isinstance(error, Exception) and not is_cancelled()
                 await connection.close()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from leadpay.errors import ConfigurationError, InboxError
-from leadpay.inbox import Claim, Delivery, EventState, Handling, Lease, Stats, pages
-from leadpay.inbox import sqlite_statements as statements
-from leadpay.inbox.desk import Desk, Hold
+from leadpay.inbox import Claim, EventState, HandlerRun, Lease, Stats, StoredEvent, pages
+from leadpay.inbox import sqlite_queries as queries
 from leadpay.models import Event
+from leadpay.storage.sqlite.connection_thread import ConnectionThread, ExclusiveSession
 from leadpay.webhooks.dispatcher import Dispatcher
 
 BUSY_SECONDS: Final = 5.0
@@ -52,7 +52,7 @@ class SqliteInbox:
         # Wherever the process goes to meanwhile.
         place = str(Path(path).absolute()) if is_file else _MEMORY
         connect = partial(_connect, place, busy_seconds, prepare)
-        self._desk = Desk(connect, failures=sqlite3.Error, reopen=is_file, check=partial(_check, place))
+        self._desk = ConnectionThread(connect, failures=sqlite3.Error, reopen=is_file, check=partial(_check, place))
         self._hint = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -62,7 +62,7 @@ class SqliteInbox:
 
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
         """Commit an event to disk; see :class:`leadpay.inbox.Inbox`."""
-        new = await self._desk.do(partial(statements.add, event=event, body=body, received_at=received_at))
+        new = await self._desk.do(partial(queries.add, event=event, body=body, received_at=received_at))
         self._hint.set()
         return new
 
@@ -70,7 +70,7 @@ class SqliteInbox:
 
     async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
         """Lease up to so many subjects for so many seconds."""
-        return await self._desk.do(partial(statements.claim, limit=limit, now=now, seconds=lease))
+        return await self._desk.do(partial(queries.claim, limit=limit, now=now, seconds=lease))
 
     def transaction(self, lease: Lease) -> AbstractAsyncContextManager["SqliteTransaction"]:
         """Give a transaction for one handler, that begins with its first statement."""
@@ -84,26 +84,26 @@ class SqliteInbox:
         finally:
             transaction.connection.end()
 
-    async def settle(
-        self, lease: Lease, event_id: str, handling: Handling | None, *, closes: EventState | None, now: float
+    async def record_result(
+        self, lease: Lease, event_id: str, handling: HandlerRun | None, *, closes: EventState | None, now: float
     ) -> bool:
         """Record how a handler ended, and prolong the lease."""
         return await self._desk.do(
-            partial(statements.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
+            partial(queries.settle, lease=lease, event_id=event_id, handling=handling, closes=closes, now=now)
         )
 
     async def release(self, lease: Lease, *, due_at: float | None) -> None:
         """Let a subject go."""
-        if await self._desk.do(partial(statements.release, lease=lease, due_at=due_at)):
+        if await self._desk.do(partial(queries.release, lease=lease, due_at=due_at)):
             self._hint.set()
 
-    def working(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
+    def worker(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
         """Work on what is here while the context lasts."""
         from leadpay.inbox.worker import Worker  # noqa: PLC0415 - receivers that don't work needn't load it
 
         return Worker(self, dispatcher, client=client)
 
-    async def wait(self, seconds: float) -> None:
+    async def wait_for_work(self, seconds: float) -> None:
         """Come back after so many seconds, or earlier when something was added by this process."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -114,44 +114,44 @@ class SqliteInbox:
 
     async def stats(self) -> Stats:
         """Count what is here."""
-        return await self._desk.do(statements.stats, writes=False)
+        return await self._desk.do(queries.stats, writes=False)
 
-    def deliveries(
+    def events(
         self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[Delivery]:
+    ) -> AsyncIterator[StoredEvent]:
         """Go through what is kept, newest receipt first, a page at a time."""
         read = partial(self._read, pages.wanted(state, event_type))
         return pages.walk(read, limit=limit)
 
-    async def get(self, event_id: str) -> Delivery | None:
+    async def get(self, event_id: str) -> StoredEvent | None:
         """Look one event up."""
         page = await self._read({"id": event_id}, pages.LAST, 1)
         return page[0][1] if page else None
 
-    async def _read(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, Delivery]]:
-        return await self._desk.do(partial(statements.page, wanted=wanted, before=before, limit=size), writes=False)
+    async def _read(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, StoredEvent]]:
+        return await self._desk.do(partial(queries.page, wanted=wanted, before=before, limit=size), writes=False)
 
     async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
         """Have an event handled again."""
-        found = await self._desk.do(partial(statements.replay, event_id=event_id, handler=handler, now=now))
+        found = await self._desk.do(partial(queries.replay, event_id=event_id, handler=handler, now=now))
         self._hint.set()
         return found
 
     async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
         """Throw a waiting or dead event away, keeping its row."""
-        return await self._desk.do(partial(statements.discard, event_id=event_id, reason=reason, now=now))
+        return await self._desk.do(partial(queries.discard, event_id=event_id, reason=reason, now=now))
 
     async def purge(self, *, before: datetime) -> int:
         """Drop the bodies of what is through and was received before a time."""
-        return await pages.empty(lambda: self._desk.do(partial(statements.purge, before=before)))
+        return await pages.empty(lambda: self._desk.do(partial(queries.purge, before=before)))
 
     async def watermark(self) -> datetime | None:
         """Up to when the bank's event list has been walked."""
-        return await self._desk.do(statements.watermark, writes=False)
+        return await self._desk.do(queries.watermark, writes=False)
 
     async def set_watermark(self, time: datetime) -> None:
         """Remember it; it never goes back."""
-        await self._desk.do(partial(statements.set_watermark, time=time))
+        await self._desk.do(partial(queries.set_watermark, time=time))
 
     async def __aenter__(self) -> Self:
         """Open the file; create or upgrade the schema."""
@@ -171,15 +171,15 @@ class SqliteInbox:
 class SqliteTransaction:
     """One handler's transaction."""
 
-    def __init__(self, desk: Desk, lease: Lease) -> None:
+    def __init__(self, desk: ConnectionThread, lease: Lease) -> None:
         self._desk = desk
         self._lease = lease
         self.connection = SqliteConnection(desk)
 
-    async def commit(self, event_id: str, handling: Handling, *, closes: EventState | None, now: float) -> bool:
+    async def commit(self, event_id: str, handling: HandlerRun, *, closes: EventState | None, now: float) -> bool:
         """Record the handling in the same transaction and commit; without statements it shares others' commit."""
         settle = partial(
-            statements.settle, lease=self._lease, event_id=event_id, handling=handling, closes=closes, now=now
+            queries.settle, lease=self._lease, event_id=event_id, handling=handling, closes=closes, now=now
         )
         hold = self.connection.hold
         if hold is None:
@@ -197,10 +197,10 @@ class SqliteConnection:
     the receiver too. So do what takes long first, and write then. Statements raise what the ``sqlite3`` module raises.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ConnectionThread) -> None:
         self._desk = desk
         self._ended = False
-        self.hold: Hold | None = None
+        self.hold: ExclusiveSession | None = None
 
     async def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement.
@@ -228,7 +228,7 @@ class SqliteConnection:
         if self.hold is not None:
             self.hold.end()
 
-    def _begun(self, sql: str) -> Hold:
+    def _begun(self, sql: str) -> ExclusiveSession:
         if self._ended:
             raise InboxError("context.transaction cannot be used once the handler is over")
         if _CONTROL.match(sql):

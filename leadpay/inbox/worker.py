@@ -2,20 +2,20 @@
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, Final, Self
 from weakref import WeakSet
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError
-from leadpay.facts import InboxMeasured, Observer, tell
 from leadpay.inbox import Claim, Inbox, Lease, LeaseLostError
-from leadpay.inbox.schedule import RETRIES
-from leadpay.inbox.turn import Habits, Turn, name_handlers
-from leadpay.webhooks.dispatcher import Dispatcher, where_raised
+from leadpay.inbox.execution import ClaimExecution, WorkerConfig, name_handlers
+from leadpay.inbox.retry import RETRIES
+from leadpay.instrumentation import InboxMeasured, Observer, notify
+from leadpay.webhooks.dispatcher import Dispatcher, traceback_without_messages
 from leadpay.webhooks.observed import ObservedDispatcher
 from leadpay.webhooks.router import WebhookRouter
 
@@ -33,13 +33,13 @@ LEASE: Final = 60.0
 POLL: Final = 1.0
 """How often to look for what is due, in seconds, when nothing hints at it."""
 
-GRACE: Final = 20.0
+SHUTDOWN_TIMEOUT: Final = 20.0
 """How long handlers may go on at a stop, in seconds: less than the thirty that most machinery waits before it kills."""
 
-KEEP_BODIES: Final = 90.0
+BODY_RETENTION_DAYS: Final = 90.0
 """How long the bodies of what is done are kept, in days: as long as the bank can be asked for them."""
 
-PATIENCE: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+STORE_BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """How long to leave a store alone that failed once, twice and so on, in seconds."""
 
 _MINUTE: Final = 60.0
@@ -57,10 +57,10 @@ class Worker:
         retries: how long to wait before each further attempt, in seconds, for handlers that don't say it themselves.
         lease: how long a payment stays with a worker that died, in seconds.
         poll: how often to look for what is due, in seconds.
-        grace: how long handlers may go on at a stop, in seconds, before they are cancelled and left to others.
-        keep_bodies: for how many days the bodies of what is done are kept; None for ever.
+        shutdown_timeout: how long handlers may go on at a stop, in seconds, before they are cancelled.
+        body_retention_days: for how many days the bodies of what is done are kept; None for ever.
         clock: what tells the time.
-        chance: gives numbers from 0 to 1, to spread repetitions.
+        rng: spreads repetitions.
         observer: a function that is told of handlers, dead letters, and every minute of what waits.
 
     Raises:
@@ -77,15 +77,18 @@ class Worker:
         retries: Sequence[float] = RETRIES,
         lease: float = LEASE,
         poll: float = POLL,
-        grace: float = GRACE,
-        keep_bodies: float | None = KEEP_BODIES,
+        shutdown_timeout: float = SHUTDOWN_TIMEOUT,
+        body_retention_days: float | None = BODY_RETENTION_DAYS,
         clock: Clock | None = None,
-        chance: Callable[[], float] = random.random,
+        rng: Random | None = None,
         observer: Observer | None = None,
     ) -> None:
-        if min(concurrency, lease, poll, 1 if keep_bodies is None else keep_bodies) <= 0 or grace < 0:
+        if (
+            min(concurrency, lease, poll, 1 if body_retention_days is None else body_retention_days) <= 0
+            or shutdown_timeout < 0
+        ):
             raise ConfigurationError(
-                "concurrency, lease, poll and keep_bodies must be positive, and grace not negative"
+                "concurrency, lease, poll and body_retention_days must be positive, and shutdown_timeout not negative"
             )
         self.inbox = inbox
         self.dispatcher = handlers if isinstance(handlers, Dispatcher) else _dispatcher(handlers, observer)
@@ -95,16 +98,16 @@ class Worker:
         self._concurrency = concurrency
         self._lease = lease
         self._poll = poll
-        self._grace = grace
-        self._keep_bodies = keep_bodies
-        self._habits = Habits(
+        self._shutdown_timeout = shutdown_timeout
+        self._body_retention_days = body_retention_days
+        self._habits = WorkerConfig(
             inbox=inbox,
             dispatcher=self.dispatcher,
             names=name_handlers(self.dispatcher.router),
             retries=tuple(retries),
             timeout=TIMEOUT,
             clock=self._clock,
-            chance=chance,
+            rng=rng or Random(),  # noqa: S311 - spreads repetitions, guards nothing
             client=client,
             observer=self._observer,
         )
@@ -141,7 +144,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Stop claiming, finish what has been begun, cancel and release what takes longer than the grace."""
+        """Stop claiming, finish what has been begun, cancel and release what takes longer than the shutdown_timeout."""
         self._stopping = True
         if self._pause is not None:
             self._pause.cancel()
@@ -160,10 +163,10 @@ class Worker:
             try:
                 await self._claim_once()
             except Exception as error:  # noqa: BLE001 - whatever a store raises, it may work again
-                logger.error("the inbox cannot be worked on: %s", where_raised(error))  # noqa: TRY400 - may quote a row
+                logger.error("the inbox cannot be worked on: %s", traceback_without_messages(error))  # noqa: TRY400 - may quote a row
                 failures += 1
                 if not self._stopping:
-                    await self._rest(self._clock.sleep(PATIENCE[min(failures, len(PATIENCE)) - 1]))
+                    await self._rest(self._clock.sleep(STORE_BACKOFF[min(failures, len(STORE_BACKOFF)) - 1]))
             else:
                 failures = 0
 
@@ -183,7 +186,7 @@ class Worker:
             self._freed.clear()
             await self._rest(self._freed.wait())
         elif len(claims) < free:
-            await self._rest(self.inbox.wait(self._poll))
+            await self._rest(self.inbox.wait_for_work(self._poll))
 
     async def _claim(self, limit: int) -> list[Claim]:
         return await self.inbox.claim(limit, now=self._clock.now(), lease=self._lease)
@@ -205,7 +208,7 @@ class Worker:
         """Work one claim through, and let it go; whatever happens is logged here and goes no further."""
         lease = claim.lease
         try:
-            due_at = await Turn(claim, self._habits).take()
+            due_at = await ClaimExecution(claim, self._habits).take()
         except LeaseLostError:
             logger.warning("%s went to another worker; what this one did was not kept", lease.subject)
             return
@@ -216,19 +219,19 @@ class Worker:
                 await self._release(lease, self._clock.now())
             raise
         except Exception as error:  # noqa: BLE001 - whatever a store raises, it may work again
-            logger.error("%s is left for later: %s", lease.subject, where_raised(error))  # noqa: TRY400 - may quote a row
-            due_at = self._clock.now() + PATIENCE[-1]
+            logger.error("%s is left for later: %s", lease.subject, traceback_without_messages(error))  # noqa: TRY400 - may quote a row
+            due_at = self._clock.now() + STORE_BACKOFF[-1]
         await self._release(lease, due_at)
 
     async def _release(self, lease: Lease, due_at: float | None) -> None:
         try:
             await self.inbox.release(lease, due_at=due_at)
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself
-            logger.error("%s was not released: %s", lease.subject, where_raised(error))  # noqa: TRY400 - the same
+            logger.error("%s was not released: %s", lease.subject, traceback_without_messages(error))  # noqa: TRY400 - the same
 
     async def _finish(self) -> None:
-        """Wait for the turns that are being taken, for as long as the grace lasts."""
-        timer = asyncio.ensure_future(self._clock.sleep(self._grace))
+        """Wait for the turns that are being taken, for as long as the shutdown_timeout lasts."""
+        timer = asyncio.ensure_future(self._clock.sleep(self._shutdown_timeout))
         while self._turns and not timer.done():
             await asyncio.wait([timer, *self._turns], return_when=asyncio.FIRST_COMPLETED)
         await _cancel([timer])
@@ -241,12 +244,12 @@ class Worker:
             await self._clock.sleep(self._lease / 3)
             for turn, lease in list(self._turns.items()):
                 try:
-                    await self.inbox.settle(lease, "", None, closes=None, now=self._clock.now())
+                    await self.inbox.record_result(lease, "", None, closes=None, now=self._clock.now())
                 except LeaseLostError:
                     self._overtaken.add(turn)
                     turn.cancel()
                 except Exception as error:  # noqa: BLE001 - the next time may work, and a fence guards the rest
-                    logger.error("%s was not prolonged: %s", lease.subject, where_raised(error))  # noqa: TRY400 - the same
+                    logger.error("%s was not prolonged: %s", lease.subject, traceback_without_messages(error))  # noqa: TRY400 - the same
 
     async def _keep_house(self) -> None:
         """Purge once a day, and tell the observer every minute what waits."""
@@ -254,21 +257,21 @@ class Worker:
         while True:
             now = self._clock.now()
             try:
-                if self._keep_bodies is not None and now >= purge_at:
-                    count = await self.inbox.purge(before=_date(now) - timedelta(days=self._keep_bodies))
+                if self._body_retention_days is not None and now >= purge_at:
+                    count = await self.inbox.purge(before=_date(now) - timedelta(days=self._body_retention_days))
                     logger.info("purged the bodies of %d events", count)
                     purge_at = now + _DAY
                 if self._observer is not None:
                     await self._measure(self._observer, now)
             except Exception as error:  # noqa: BLE001 - the next time may work
-                logger.error("the inbox could not be purged or measured: %s", where_raised(error))  # noqa: TRY400 - the same
+                logger.error("the inbox could not be purged or measured: %s", traceback_without_messages(error))  # noqa: TRY400 - the same
             await self._clock.sleep(_MINUTE)
 
     async def _measure(self, observer: Observer, now: float) -> None:
         stats = await self.inbox.stats()
         oldest = stats.oldest_waiting
         age = None if oldest is None else (_date(now) - oldest).total_seconds()
-        tell(observer, InboxMeasured(stats.by_state.get("waiting", 0), stats.by_state.get("dead", 0), age))
+        notify(observer, InboxMeasured(stats.by_state.get("waiting", 0), stats.by_state.get("dead", 0), age))
 
 
 def _dispatcher(router: WebhookRouter, observer: Observer | None) -> Dispatcher:

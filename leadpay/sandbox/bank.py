@@ -8,14 +8,14 @@ from functools import partial
 
 import attrs
 
-from leadpay.sandbox import outcomes
-from leadpay.sandbox.calendar import outgoing_deadline
+from leadpay.sandbox import scenarios
+from leadpay.sandbox.business_days import outgoing_deadline
+from leadpay.sandbox.constants import REJECTION_REASONS, REQUEST_REASONS, RETURN_REASONS
 from leadpay.sandbox.lifecycle import Lifecycle
+from leadpay.sandbox.models import Payment, ReturnDetails, ReturnRequest
 from leadpay.sandbox.orders import Arrival, Order, Reason
-from leadpay.sandbox.outcomes import Move, Outcome
-from leadpay.sandbox.records import Payment, ReturnDetails, ReturnRequest
-from leadpay.sandbox.refusals import Refused, impossible
-from leadpay.sandbox.words import REJECTION_REASONS, REQUEST_REASONS, RETURN_REASONS
+from leadpay.sandbox.problems import ApiProblem, impossible
+from leadpay.sandbox.scenarios import Outcome, Step
 
 
 class Bank(Lifecycle):
@@ -27,20 +27,20 @@ class Bank(Lifecycle):
         """Whether a bank can be paid instantly.
 
         Raises:
-            Refused: 422, the number is invalid.
+            ApiProblem: 422, the number is invalid.
         """
-        if routing_number == outcomes.INVALID_ROUTING_NUMBER:
-            raise Refused(422, "routing_number_invalid", "The routing number is invalid.")
-        return routing_number not in outcomes.ROUTING_NUMBERS
+        if routing_number == scenarios.INVALID_ROUTING_NUMBER:
+            raise ApiProblem(422, "routing_number_invalid", "The routing number is invalid.")
+        return routing_number not in scenarios.ROUTING_NUMBERS
 
     def send(self, order: Order) -> Payment:
         """Make an outgoing payment.
 
         Raises:
-            Refused: 403, the account number is not the client's (where the bank is strict).
+            ApiProblem: 403, the account number is not the client's (where the bank is strict).
         """
         account = self.ledger.find(order.account_number_id)
-        chosen = outcomes.of_outgoing(order.creditor.account_number, order.creditor_agent)
+        chosen = scenarios.of_outgoing(order.creditor.account_number, order.creditor_agent)
         payment = attrs.evolve(
             self._draft(account, "outgoing", order.amount),
             creditor=order.creditor,
@@ -53,24 +53,24 @@ class Bank(Lifecycle):
         """Cancel an outgoing payment that has not been submitted; no event tells of it.
 
         Raises:
-            Refused: 404; 400, it is incoming or a return; 422, it is past ``created`` and ``under_review``.
+            ApiProblem: 404; 400, it is incoming or a return; 422, it is past ``created`` and ``under_review``.
         """
         payment = self.retrieve(payment_id)
         if payment.direction != "outgoing" or payment.return_ is not None:
             detail = "Only an outgoing payment that is no return can be canceled."
-            raise Refused(400, "operation_not_allowed", detail, instance=payment_id)
+            raise ApiProblem(400, "operation_not_allowed", detail, instance=payment_id)
         if payment.status not in {"created", "under_review"}:
             raise impossible(payment_id, "The payment has been submitted already, or has ended.")
         self._plans.pop(payment_id, None)
         return self._change(payment, status="canceled")
 
-    def return_(self, payment_id: str, why: Reason) -> Payment:
+    def return_payment(self, payment_id: str, why: Reason) -> Payment:
         """Make an outgoing payment that gives an incoming one back.
 
         An active return request is accepted once Lead has validated the return: at its first change of state.
 
         Raises:
-            Refused: 404; 422, it is not a posted incoming payment, is a return itself, or was returned already.
+            ApiProblem: 404; 422, it is not a posted incoming payment, is a return itself, or was returned already.
         """
         original = self.retrieve(payment_id)
         if original.direction != "incoming" or original.status != "posted" or original.return_ is not None:
@@ -85,20 +85,20 @@ class Bank(Lifecycle):
             original_payment_id=payment_id,
         )
         self._link(original, payment)
-        return self._begin(payment, outcomes.of_outgoing(original.debtor.account_number, original.debtor_agent))
+        return self._begin(payment, scenarios.of_outgoing(original.debtor.account_number, original.debtor_agent))
 
     def request_return(self, payment_id: str, why: Reason) -> Payment:
         """Ask the counterparty to give an outgoing payment back.
 
         Raises:
-            Refused: 404; 409, a request is active; 422, it is not a posted outgoing payment, is a return itself, or
+            ApiProblem: 404; 409, a request is active; 422, it is not a posted outgoing payment, is a return itself, or
                 nothing is left to give back.
         """
         payment = self.retrieve(payment_id)
         if payment.direction != "outgoing" or payment.status != "posted" or payment.return_ is not None:
             raise impossible(payment_id, "A return can be requested of a posted outgoing payment only.")
         if payment.active_request is not None:
-            raise Refused(409, "return_request_active", "A return request is active.", instance=payment_id)
+            raise ApiProblem(409, "return_request_active", "A return request is active.", instance=payment_id)
         if not payment.holds or (payment.amount and self._given_back(payment) >= payment.amount):
             raise impossible(payment_id, "The payment came back already, or is about to.")
         now = self._now()
@@ -115,7 +115,7 @@ class Bank(Lifecycle):
         """Turn the active return request of an incoming payment down.
 
         Raises:
-            Refused: 404; 422, there is no such request, or a return is under way.
+            ApiProblem: 404; 422, there is no such request, or a return is under way.
         """
         payment = self.retrieve(payment_id)
         if payment.direction != "incoming" or payment.active_request is None:
@@ -130,11 +130,11 @@ class Bank(Lifecycle):
         """Have somebody pay the client, one delay from now.
 
         Raises:
-            Refused: 422, the account number is not the client's (where the bank is strict).
+            ApiProblem: 422, the account number is not the client's (where the bank is strict).
         """
         try:
             account = self.ledger.find(arrival.creditor_account_number_id)
-        except Refused as refused:
+        except ApiProblem as refused:
             # The bank's description of the simulation knows no 403.
             raise impossible(arrival.creditor_account_number_id, refused.detail) from None
         payment = attrs.evolve(
@@ -145,13 +145,13 @@ class Bank(Lifecycle):
         )
         if arrival.end_to_end_id is not None:
             payment = attrs.evolve(payment, end_to_end_id=arrival.end_to_end_id)
-        self._later(partial(self._receive, payment, outcomes.of_incoming(arrival.debtor.account_number)))
+        self._later(partial(self._receive, payment, scenarios.of_incoming(arrival.debtor.account_number)))
 
     def simulate_incoming_return(self, payment_id: str, amount: int, why: Reason) -> None:
         """Have the counterparty give an outgoing payment back, in whole or in part, one delay from now.
 
         Raises:
-            Refused: 404; 422, it is not a posted outgoing payment, or not so much is left.
+            ApiProblem: 404; 422, it is not a posted outgoing payment, or not so much is left.
         """
         payment = self.retrieve(payment_id)
         if payment.direction != "outgoing" or payment.status != "posted" or payment.return_ is not None:
@@ -164,7 +164,7 @@ class Bank(Lifecycle):
         """Have the counterparty ask for an incoming payment back, one delay from now.
 
         Raises:
-            Refused: 404; 422, it is not a posted incoming payment, a request is active, or it was returned.
+            ApiProblem: 404; 422, it is not a posted incoming payment, a request is active, or it was returned.
         """
         self._requestable(self.retrieve(payment_id))
         self._later(partial(self._ask_back, payment_id, why))
@@ -178,7 +178,7 @@ class Bank(Lifecycle):
             why: the reason of a rejection.
 
         Raises:
-            Refused: 404; 422, no request of ours is pending.
+            ApiProblem: 404; 422, no request of ours is pending.
         """
         payment = self.retrieve(payment_id)
         if payment.direction != "outgoing" or payment.active_request is None:
@@ -199,7 +199,7 @@ class Bank(Lifecycle):
         """
         if direction not in self._wishes:
             raise ValueError("direction: must be 'outgoing' or 'incoming'")
-        self._wishes[direction].append(outcomes.named(outcome) if isinstance(outcome, str) else outcome)
+        self._wishes[direction].append(scenarios.named(outcome) if isinstance(outcome, str) else outcome)
 
     def give_back(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
         """Have the counterparty give an outgoing payment back, one delay from now, for any reason that there is.
@@ -213,7 +213,7 @@ class Bank(Lifecycle):
 
         Raises:
             ValueError: the reason is unknown.
-            Refused: as for ``simulate_incoming_return``.
+            ApiProblem: as for ``simulate_incoming_return``.
         """
         if reason not in RETURN_REASONS:
             raise ValueError("reason: is not a return reason")
@@ -229,7 +229,7 @@ class Bank(Lifecycle):
 
         Raises:
             ValueError: the reason is unknown.
-            Refused: as for ``simulate_return_request``.
+            ApiProblem: as for ``simulate_return_request``.
         """
         if reason not in REQUEST_REASONS:
             raise ValueError("reason: is not a reason of a return request")
@@ -254,6 +254,6 @@ class Bank(Lifecycle):
         if reason not in REJECTION_REASONS:
             raise ValueError("reason: is not a rejection reason")
         there = self.retrieve(payment_id).status == "posted"
-        turned_down = Move("counterparty", "rejected", reason) if there else Move("reject", "lead", reason)
-        self._plans[payment_id] = (turned_down, outcomes.GIVE_BACK) if there else (turned_down,)
+        turned_down = Step("counterparty", "rejected", reason) if there else Step("reject", "lead", reason)
+        self._plans[payment_id] = (turned_down, scenarios.GIVE_BACK) if there else (turned_down,)
         self._later(partial(self._advance, payment_id), delay=0)

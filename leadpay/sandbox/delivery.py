@@ -15,8 +15,8 @@ import aiohttp
 from leadpay.sandbox.clock import Clock
 from leadpay.sandbox.disguise import disguise
 from leadpay.sandbox.faults import WEBHOOK, Faults
-from leadpay.sandbox.records import Event
-from leadpay.sandbox.schedule import Schedule
+from leadpay.sandbox.models import Event
+from leadpay.sandbox.timers import Schedule
 from leadpay.webhooks.signature import HEADER, sign
 
 RETRY_AFTER: Final = 3 * 3600.0

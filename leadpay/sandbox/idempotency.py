@@ -7,7 +7,7 @@ keeps a key is not known; the sandbox keeps it for as long as it lives.
 
 from typing import Final, NamedTuple
 
-from leadpay.sandbox.refusals import Refused
+from leadpay.sandbox.problems import ApiProblem
 
 MAX_KEY_LENGTH: Final = 255
 """Longest key, in characters. From the bank's description."""
@@ -44,16 +44,16 @@ class Keys:
             The answer to be given again, or None if the request is new and in progress now.
 
         Raises:
-            Refused: 409, in progress; 422, the key belongs to another request.
+            ApiProblem: 409, in progress; 422, the key belongs to another request.
         """
         entry = self._entries.get(key)
         if entry is None:
             self._entries[key] = _Entry(request, None)
             return None
         if entry.request != request:
-            raise Refused(422, "idempotency_error", "This idempotency key was used for another request.")
+            raise ApiProblem(422, "idempotency_error", "This idempotency key was used for another request.")
         if entry.answer is None:
-            raise Refused(409, "request_in_progress", "A request with this idempotency key is in progress.")
+            raise ApiProblem(409, "request_in_progress", "A request with this idempotency key is in progress.")
         return entry.answer
 
     def finish(self, key: str, answer: Answered) -> None:

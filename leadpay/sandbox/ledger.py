@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from leadpay.sandbox.records import Account, Party
-from leadpay.sandbox.refusals import Refused
+from leadpay.sandbox.models import Account, Party
+from leadpay.sandbox.problems import ApiProblem
 
 OPENING_BALANCE: Final = 10**14
 """What is on an account that is opened at first use, in cents: enough that nobody runs out by chance."""
@@ -46,12 +46,12 @@ class Ledger:
         """The account number, opened now if it was not.
 
         Raises:
-            Refused: 403, where the ledger is strict.
+            ApiProblem: 403, where the ledger is strict.
         """
         found = self._accounts.get(account_number_id)
         if found is None and self.strict:
             detail = "You do not have permission to access this account number."
-            raise Refused(403, "account_number_forbidden", detail, instance=account_number_id)
+            raise ApiProblem(403, "account_number_forbidden", detail, instance=account_number_id)
         return found or self.open(account_number_id)
 
     def balance(self, account_number_id: str) -> int:

@@ -9,16 +9,16 @@ from uuid import UUID
 
 import attrs
 
-from leadpay.sandbox import outcomes
-from leadpay.sandbox.calendar import incoming_deadline
-from leadpay.sandbox.journal import Shelf
+from leadpay.sandbox import scenarios
+from leadpay.sandbox.business_days import incoming_deadline
+from leadpay.sandbox.constants import REJECTION_REASONS
 from leadpay.sandbox.ledger import HOME_ROUTING_NUMBER, Ledger
+from leadpay.sandbox.models import Account, Event, Payment, Rejection, Resolution, ReturnDetails, ReturnRequest, moment
 from leadpay.sandbox.orders import Reason
-from leadpay.sandbox.outcomes import Move, Outcome
-from leadpay.sandbox.records import Account, Event, Payment, Rejection, Resolution, ReturnDetails, ReturnRequest, moment
-from leadpay.sandbox.refusals import Refused, impossible, not_found
-from leadpay.sandbox.schedule import Schedule
-from leadpay.sandbox.words import REJECTION_REASONS
+from leadpay.sandbox.problems import ApiProblem, impossible, not_found
+from leadpay.sandbox.scenarios import Outcome, Step
+from leadpay.sandbox.store import Collection
+from leadpay.sandbox.timers import Schedule
 
 DELAY: Final = 0.05
 """Seconds between two changes of a payment's state unless told: long enough to see each, too short to wait for."""
@@ -50,22 +50,22 @@ class Lifecycle:
         on_event: Callable[[Event], object] = _ignore,
     ) -> None:
         self.ledger = Ledger(strict=strict)
-        self.payments: Shelf[Payment] = Shelf()
-        self.events: Shelf[Event] = Shelf()
+        self.payments: Collection[Payment] = Collection()
+        self.events: Collection[Event] = Collection()
         self.schedule = Schedule()
         self.delay = delay
         self._seconds = now
         self._new_uuid = new_uuid
         self._wake = wake
         self._on_event = on_event
-        self._plans: dict[str, tuple[Move, ...]] = {}
+        self._plans: dict[str, tuple[Step, ...]] = {}
         self._wishes: dict[str, deque[Outcome]] = {"outgoing": deque(), "incoming": deque()}
 
     def retrieve(self, payment_id: str) -> Payment:
         """The newest version of a payment.
 
         Raises:
-            Refused: 404, there is none.
+            ApiProblem: 404, there is none.
         """
         payment = self.payments.get(payment_id)
         if payment is None:
@@ -142,12 +142,12 @@ class Lifecycle:
         plan = self._plans.get(payment_id)
         if not plan:
             self._plans.pop(payment_id, None)
-        elif plan[0] != outcomes.HOLD:
+        elif plan[0] != scenarios.HOLD:
             self._later(partial(self._advance, payment_id))
 
-    def _held(self, payment_id: str) -> tuple[Move, ...]:
+    def _held(self, payment_id: str) -> tuple[Step, ...]:
         plan = self._plans.get(payment_id)
-        if not plan or plan[0] != outcomes.HOLD:
+        if not plan or plan[0] != scenarios.HOLD:
             raise ValueError("payment_id: this payment is not held")
         return plan[1:]
 
@@ -158,7 +158,7 @@ class Lifecycle:
             self._make(self.retrieve(payment_id), plan[0])
             self._continue(payment_id)
 
-    def _make(self, payment: Payment, move: Move) -> None:
+    def _make(self, payment: Payment, move: Step) -> None:
         if payment.original_payment_id is not None and payment.status == "created" and move.word != "lead":
             self._accept_by_return(payment.original_payment_id)
         if move.kind == "review":
@@ -177,12 +177,12 @@ class Lifecycle:
     def _post(self, payment: Payment) -> None:
         outgoing = payment.direction == "outgoing"
         if outgoing and not self.ledger.covers(payment.account, payment.amount):
-            self._reject(payment, Move("reject", "lead", "non_sufficient_funds"))
+            self._reject(payment, Step("reject", "lead", "non_sufficient_funds"))
             return
         self.ledger.move(payment.account, -payment.amount if outgoing else payment.amount)
         self._tell("posted", self._change(payment, status="posted"))
 
-    def _reject(self, payment: Payment, move: Move) -> None:
+    def _reject(self, payment: Payment, move: Step) -> None:
         self._plans.pop(payment.id, None)
         self._tell("rejected", self._change(payment, status="rejected", rejection=_rejection(move.word, move.reason)))
 
@@ -208,7 +208,7 @@ class Lifecycle:
             original_payment_id=payment_id,
         )
         self._link(original, payment)
-        self._receive(payment, outcomes.POSTED)
+        self._receive(payment, scenarios.POSTED)
 
     def _requestable(self, payment: Payment) -> None:
         if payment.direction != "incoming" or payment.status != "posted" or payment.return_ is not None:
@@ -220,7 +220,7 @@ class Lifecycle:
         payment = self.retrieve(payment_id)
         try:
             self._requestable(payment)
-        except Refused:
+        except ApiProblem:
             return  # another request, or a return, was quicker
         now = self._now()
         deadline = incoming_deadline(now)

@@ -6,7 +6,7 @@ In our own words, and equivalent in schema to what the bank publishes; made from
 from collections.abc import Sequence
 from typing import Any
 
-from leadpay.sandbox import words
+from leadpay.sandbox import constants
 
 Json = dict[str, Any]
 
@@ -47,11 +47,11 @@ def _payment() -> Json:
         id=_PAYMENT_ID,
         account_id=_text(pattern=r"^account_\w+$"),
         account_number_id=_ACCOUNT_NUMBER_ID,
-        direction=_choice(words.DIRECTIONS),
-        status=_choice(words.STATUSES),
-        counterparty_status=_choice(words.COUNTERPARTY_STATUSES) | {"nullable": True},
+        direction=_choice(constants.DIRECTIONS),
+        status=_choice(constants.STATUSES),
+        counterparty_status=_choice(constants.COUNTERPARTY_STATUSES) | {"nullable": True},
         amount=_AMOUNT,
-        currency_code=_choice(words.CURRENCIES),
+        currency_code=_choice(constants.CURRENCIES),
         description=_text(),
         debtor=_ref("Party"),
         debtor_agent=_ref("Agent"),
@@ -64,11 +64,11 @@ def _payment() -> Json:
             [], original_payment_id=_PAYMENT_ID, return_payment_ids={"type": "array", "items": _PAYMENT_ID}
         ),
         return_requests={"type": "array", "items": _ref("ReturnRequest")},
-        return_=_object(["reason"], reason=_choice(words.RETURN_REASONS), details=_text()),
+        return_=_object(["reason"], reason=_choice(constants.RETURN_REASONS), details=_text()),
         rejection=_object(
             ["rejected_by", "reason"],
-            rejected_by=_choice(words.REJECTED_BY),
-            reason=_choice(tuple(words.REJECTION_REASONS)),
+            rejected_by=_choice(constants.REJECTED_BY),
+            reason=_choice(tuple(constants.REJECTION_REASONS)),
             details=_text(),
         ),
         created_at=_TIME,
@@ -80,14 +80,14 @@ def _return_request() -> Json:
     resolution = _object(
         ["resolved_at", "resolved_by"],
         resolved_at=_TIME,
-        resolved_by=_choice(words.RESOLVED_BY),
-        rejection_reason=_choice(words.REQUEST_REJECTION_REASONS),
+        resolved_by=_choice(constants.RESOLVED_BY),
+        rejection_reason=_choice(constants.REQUEST_REJECTION_REASONS),
         rejection_details=_text(),
     )
     return _object(
         ["created_at", "status", "reason"],
-        status=_choice(words.RETURN_REQUEST_STATUSES),
-        reason=_choice(words.REQUEST_REASONS),
+        status=_choice(constants.RETURN_REQUEST_STATUSES),
+        reason=_choice(constants.REQUEST_REASONS),
         details=_text(),
         deadline=_TIME,
         resolution=resolution,
@@ -102,7 +102,7 @@ def _schemas() -> Json:
         "Party": _object(["name", "account_number"], name=_text(35, 3), account_number=_text(17, 1)),
         "Agent": _object(["routing_number"], routing_number=_text(9, 9, "^[0-9]+$")),
         "Event": _object(
-            [], id=_text(), event=_choice(words.EVENT_TYPES), created_at=_text(), object={"type": "object"}
+            [], id=_text(), event=_choice(constants.EVENT_TYPES), created_at=_text(), object={"type": "object"}
         ),
         "Availability": _object(
             ["available", "routing_number"], available={"type": "boolean"}, routing_number=_text(9, 9)
@@ -128,7 +128,7 @@ def _content(schema: Json) -> Json:
 
 def _responses(answer: Json | None, statuses: Sequence[int]) -> Json:
     good = {"description": "Done."} | ({} if answer is None else {"content": _content(answer)})
-    errors = {str(status): {"description": "Refused.", "content": _content(_ref("Error"))} for status in statuses}
+    errors = {str(status): {"description": "ApiProblem.", "content": _content(_ref("Error"))} for status in statuses}
     return {"200": good, **errors}
 
 
@@ -168,7 +168,7 @@ def _transfer(account: str, party: str, **more: Json) -> Json:
     fields = {
         account: _ACCOUNT_NUMBER_ID,
         "amount": _AMOUNT,
-        "currency_code": _choice(words.CURRENCIES),
+        "currency_code": _choice(constants.CURRENCIES),
         party: _ref("Party"),
         f"{party}_agent": _ref("Agent"),
     }
@@ -194,15 +194,15 @@ def _payment_paths() -> Json:
     filters = [
         _query("account_id", _text(pattern=r"^account_\w+$")),
         _query("account_number_id", _ACCOUNT_NUMBER_ID),
-        _query("direction", _choice(words.DIRECTIONS)),
-        _query("status", _choice(words.STATUSES)),
-        _query("counterparty_status", _choice(words.COUNTERPARTY_STATUSES)),
-        _query("return_request_status", _choice(words.RETURN_REQUEST_STATUSES)),
+        _query("direction", _choice(constants.DIRECTIONS)),
+        _query("status", _choice(constants.STATUSES)),
+        _query("counterparty_status", _choice(constants.COUNTERPARTY_STATUSES)),
+        _query("return_request_status", _choice(constants.RETURN_REQUEST_STATUSES)),
         *_list_parameters(_PAYMENT_ID),
     ]
     asked = _object(["routing_number"], routing_number=_text(9, 9, "^[0-9]+$"))
-    sent, requested = _reason(words.SENT_RETURN_REASONS), _reason(words.SENT_REQUEST_REASONS)
-    turned_down = _reason(words.SENT_REQUEST_REJECTION_REASONS)
+    sent, requested = _reason(constants.SENT_RETURN_REASONS), _reason(constants.SENT_REQUEST_REASONS)
+    turned_down = _reason(constants.SENT_REQUEST_REJECTION_REASONS)
     order = _transfer("account_number_id", "creditor")
     most, keyed = (400, 401, 403, 404, 409, 422, 500), [_KEY, one]
     return {
@@ -234,9 +234,9 @@ def _simulation_paths() -> Json:
     identifiers = _object([], end_to_end_id=_text(35))
     bodies: dict[str, tuple[Json | None, list[Json]]] = {
         "/incoming": (_transfer("creditor_account_number_id", "debtor", payment_identifiers=identifiers), [_KEY]),
-        "/{id}/incoming_return": (_reason(words.SENT_RETURN_REASONS, amount=_AMOUNT), [_KEY, one]),
-        "/{id}/incoming_return_request": (_reason(words.SENT_REQUEST_REASONS), [_KEY, one]),
-        "/{id}/incoming_return_request_rejection": (_reason(words.REQUEST_REJECTION_REASONS), [one]),
+        "/{id}/incoming_return": (_reason(constants.SENT_RETURN_REASONS, amount=_AMOUNT), [_KEY, one]),
+        "/{id}/incoming_return_request": (_reason(constants.SENT_REQUEST_REASONS), [_KEY, one]),
+        "/{id}/incoming_return_request_rejection": (_reason(constants.REQUEST_REJECTION_REASONS), [one]),
         "/{id}/incoming_return_request_acceptance": (None, [one]),
     }
     return {
@@ -259,7 +259,7 @@ def description() -> Json:
         client_secret=_text(),
         scope=_text(),
     )
-    types = _query("events", {"type": "array", "items": _choice(words.EVENT_TYPES)})
+    types = _query("events", {"type": "array", "items": _choice(constants.EVENT_TYPES)})
     about = _text(pattern=r"^(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+$")
     listed = [types, _query("object_id", about), *_list_parameters(_EVENT_ID)]
     issue = _operation("token", "Get an access token", _ref("Token"), (400, 401), body=token)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from leadpay.sandbox import payloads, validation, words
+from leadpay.sandbox import constants, serialization, validation
 from leadpay.sandbox.bank import Bank
-from leadpay.sandbox.journal import EVENTS_KEPT
-from leadpay.sandbox.records import moment
-from leadpay.sandbox.refusals import not_found
+from leadpay.sandbox.models import moment
+from leadpay.sandbox.problems import not_found
+from leadpay.sandbox.store import EVENTS_KEPT
 from leadpay.sandbox.validation import Query
 
 Json = dict[str, Any]
@@ -19,7 +19,7 @@ WRITE: Final = frozenset({"instant_payment/read_write"})
 EVENTS: Final = frozenset({"event/read"})
 
 
-class Asked(NamedTuple):
+class OperationInput(NamedTuple):
     """What an operation works on."""
 
     object_id: str
@@ -34,85 +34,85 @@ class Operation(NamedTuple):
     method: str
     path: re.Pattern[str]
     scopes: frozenset[str]
-    run: Callable[[Bank, Asked], Json | None]
+    run: Callable[[Bank, OperationInput], Json | None]
     """Answers the JSON, or None for an empty body."""
     has_body: bool = False
     keyed: bool = False
     """Whether the bank's description requires an idempotency key."""
 
 
-def _send(bank: Bank, asked: Asked) -> Json:
-    return payloads.payment(bank.send(validation.order(asked.body)))
+def _send(bank: Bank, asked: OperationInput) -> Json:
+    return serialization.payment(bank.send(validation.order(asked.body)))
 
 
-def _availability(bank: Bank, asked: Asked) -> Json:
+def _availability(bank: Bank, asked: OperationInput) -> Json:
     number = validation.availability(asked.body)
     return {"available": bank.check_availability(number), "routing_number": number}
 
 
-def _retrieve(bank: Bank, asked: Asked) -> Json:
-    return payloads.payment(bank.retrieve(asked.object_id))
+def _retrieve(bank: Bank, asked: OperationInput) -> Json:
+    return serialization.payment(bank.retrieve(asked.object_id))
 
 
-def _list(bank: Bank, asked: Asked) -> Json:
+def _list(bank: Bank, asked: OperationInput) -> Json:
     wanted, cursor = validation.payment_list(asked.query)
     found, has_more = bank.payments.page(cursor, wanted.holds)
-    return {"objects": [payloads.payment(payment) for payment in found], "has_more": has_more}
+    return {"objects": [serialization.payment(payment) for payment in found], "has_more": has_more}
 
 
-def _cancel(bank: Bank, asked: Asked) -> Json:
-    return payloads.payment(bank.cancel(asked.object_id))
+def _cancel(bank: Bank, asked: OperationInput) -> Json:
+    return serialization.payment(bank.cancel(asked.object_id))
 
 
-def _return(bank: Bank, asked: Asked) -> Json:
-    why = validation.reason(asked.body, words.SENT_RETURN_REASONS, words.EXPLAINED["return"])
-    return payloads.payment(bank.return_(asked.object_id, why))
+def _return(bank: Bank, asked: OperationInput) -> Json:
+    why = validation.reason(asked.body, constants.SENT_RETURN_REASONS, constants.EXPLAINED["return"])
+    return serialization.payment(bank.return_payment(asked.object_id, why))
 
 
-def _request_return(bank: Bank, asked: Asked) -> Json:
-    why = validation.reason(asked.body, words.SENT_REQUEST_REASONS, words.EXPLAINED["request_return"])
-    return payloads.payment(bank.request_return(asked.object_id, why))
+def _request_return(bank: Bank, asked: OperationInput) -> Json:
+    why = validation.reason(asked.body, constants.SENT_REQUEST_REASONS, constants.EXPLAINED["request_return"])
+    return serialization.payment(bank.request_return(asked.object_id, why))
 
 
-def _reject_return_request(bank: Bank, asked: Asked) -> Json:
-    choices, explained = words.SENT_REQUEST_REJECTION_REASONS, words.EXPLAINED["reject_return_request"]
+def _reject_return_request(bank: Bank, asked: OperationInput) -> Json:
+    choices, explained = constants.SENT_REQUEST_REJECTION_REASONS, constants.EXPLAINED["reject_return_request"]
     why = validation.reason(asked.body, choices, explained)
-    return payloads.payment(bank.reject_return_request(asked.object_id, why))
+    return serialization.payment(bank.reject_return_request(asked.object_id, why))
 
 
-def _retrieve_event(bank: Bank, asked: Asked) -> Json:
+def _retrieve_event(bank: Bank, asked: OperationInput) -> Json:
     event = bank.events.get(asked.object_id)
     if event is None or event.created_at < moment(bank.now()) - EVENTS_KEPT:
         raise not_found(asked.object_id)
-    return payloads.event(event, bank.retrieve(event.payment_id))
+    return serialization.event(event, bank.retrieve(event.payment_id))
 
 
-def _list_events(bank: Bank, asked: Asked) -> Json:
+def _list_events(bank: Bank, asked: OperationInput) -> Json:
     wanted, cursor = validation.event_list(asked.query)
     found, has_more = bank.events.page(cursor, wanted.holds, moment(bank.now()) - EVENTS_KEPT)
-    shown = [payloads.event(event, bank.retrieve(event.payment_id)) for event in found]
+    shown = [serialization.event(event, bank.retrieve(event.payment_id)) for event in found]
     return {"objects": shown, "has_more": has_more}
 
 
-def _incoming(bank: Bank, asked: Asked) -> None:
+def _incoming(bank: Bank, asked: OperationInput) -> None:
     bank.simulate_incoming(validation.arrival(asked.body))
 
 
-def _incoming_return(bank: Bank, asked: Asked) -> None:
-    why = validation.reason(asked.body, words.SENT_RETURN_REASONS)
+def _incoming_return(bank: Bank, asked: OperationInput) -> None:
+    why = validation.reason(asked.body, constants.SENT_RETURN_REASONS)
     bank.simulate_incoming_return(asked.object_id, validation.amount(asked.body), why)
 
 
-def _incoming_request(bank: Bank, asked: Asked) -> None:
-    bank.simulate_return_request(asked.object_id, validation.reason(asked.body, words.SENT_REQUEST_REASONS))
+def _incoming_request(bank: Bank, asked: OperationInput) -> None:
+    bank.simulate_return_request(asked.object_id, validation.reason(asked.body, constants.SENT_REQUEST_REASONS))
 
 
-def _request_rejection(bank: Bank, asked: Asked) -> None:
-    why = validation.reason(asked.body, words.REQUEST_REJECTION_REASONS)
+def _request_rejection(bank: Bank, asked: OperationInput) -> None:
+    why = validation.reason(asked.body, constants.REQUEST_REJECTION_REASONS)
     bank.simulate_answer(asked.object_id, "rejected", why)
 
 
-def _request_acceptance(bank: Bank, asked: Asked) -> None:
+def _request_acceptance(bank: Bank, asked: OperationInput) -> None:
     bank.simulate_answer(asked.object_id, "accepted")
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import attrs
 
-from leadpay.sandbox.records import Party
+from leadpay.sandbox.models import Party
 
 
 @attrs.frozen(kw_only=True)

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-from leadpay.sandbox import payloads, words
+from leadpay.sandbox import constants, serialization
 from leadpay.sandbox.bank import Bank
+from leadpay.sandbox.models import Party, moment
 from leadpay.sandbox.orders import Arrival, Order, Reason
-from leadpay.sandbox.outcomes import account_number
-from leadpay.sandbox.records import Party, moment
+from leadpay.sandbox.scenarios import account_number
 
 ACCOUNT: Final = "account_number_xyz123"
 BANK: Final = "111000111"
 
 PREFIX: Final = "instant_payment."
 
-STORIES: Final = {
+SCENARIOS: Final = {
     ("under_review", "outgoing"): "held",
     ("posted", "outgoing"): "silent",
     ("rejected", "outgoing"): "rejected_by_counterparty:account_closed",
@@ -38,8 +38,8 @@ def full_type(name: str) -> str:
     name = name if "." in name else PREFIX + name
     if name.endswith("_status_update"):
         name += "d"
-    if name not in words.EVENT_TYPES:
-        raise ValueError(f"type: must be one of {', '.join(words.EVENT_TYPES)}")
+    if name not in constants.EVENT_TYPES:
+        raise ValueError(f"type: must be one of {', '.join(constants.EVENT_TYPES)}")
     return name
 
 
@@ -62,8 +62,8 @@ def sample(
     word = event_type.removeprefix(PREFIX)
     if word == event_type:
         return _other(event_type, now, new_uuid)
-    wanted = direction or ("outgoing" if (word, "outgoing") in STORIES else "incoming")
-    story = STORIES.get((word, wanted))
+    wanted = direction or ("outgoing" if (word, "outgoing") in SCENARIOS else "incoming")
+    story = SCENARIOS.get((word, wanted))
     if story is None:
         raise ValueError(f"direction: {event_type} does not occur with {wanted} payments")
     bank = Bank(now=lambda: now, new_uuid=new_uuid, delay=0)
@@ -77,7 +77,7 @@ def _other(event_type: str, now: float, new_uuid: Callable[[], UUID]) -> dict[st
     return {
         "id": f"event_{new_uuid().hex}",
         "event": event_type,
-        "created_at": payloads.stamp(moment(now)),
+        "created_at": serialization.stamp(moment(now)),
         "object": {"id": f"{product}_{new_uuid().hex}"},
     }
 
@@ -99,4 +99,4 @@ def _played(bank: Bank, word: str, direction: str, amount: int) -> dict[str, Any
         bank.simulate_answer(payment.id, "accepted")
     bank.run_due()
     [event] = [event for event in bank.events.all() if event.type == PREFIX + word]
-    return payloads.event(event, bank.retrieve(payment.id))
+    return serialization.event(event, bank.retrieve(payment.id))

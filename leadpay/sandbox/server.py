@@ -10,18 +10,18 @@ from uuid import UUID
 import aiohttp
 from aiohttp import web
 
-from leadpay.sandbox import payloads
+from leadpay.sandbox import serialization
 from leadpay.sandbox.bank import Bank
 from leadpay.sandbox.clock import Clock, ManualClock, RealClock
+from leadpay.sandbox.constants import SCOPES
 from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
-from leadpay.sandbox.face import Answer, Call, Face, answer_with
 from leadpay.sandbox.faults import Fault, Faults
+from leadpay.sandbox.http_api import Answer, Call, HttpApi, answer_with
 from leadpay.sandbox.lifecycle import DELAY
-from leadpay.sandbox.outcomes import Outcome
-from leadpay.sandbox.records import Event
-from leadpay.sandbox.refusals import Refused
+from leadpay.sandbox.models import Event
+from leadpay.sandbox.problems import ApiProblem
+from leadpay.sandbox.scenarios import Outcome
 from leadpay.sandbox.tokens import LIFETIME, Tokens
-from leadpay.sandbox.words import SCOPES
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient
@@ -99,7 +99,7 @@ class Sandbox:
         self.faults = Faults(Random(seed).random)  # noqa: S311 - the same
         for fault in faults:
             self.faults.add(fault)
-        self.face = Face(self.bank, self.tokens, self.faults)
+        self.face = HttpApi(self.bank, self.tokens, self.faults)
         self._more: list[Endpoint] = []
         self._host, self._port = host, port
         self._url: str | None = None
@@ -210,7 +210,7 @@ class Sandbox:
         return UUID(int=self._random.getrandbits(128), version=4)
 
     def _show(self, event: Event) -> dict[str, Any]:
-        return payloads.event(event, self.bank.retrieve(event.payment_id))
+        return serialization.event(event, self.bank.retrieve(event.payment_id))
 
     def _on_event(self, event: Event) -> None:
         own = [Endpoint(self.webhook_url, self.webhook_secret)] if self.webhook_url else []
@@ -261,7 +261,7 @@ class Sandbox:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await _body(request)
         if body is None:
-            refused = Refused(413, "request_too_large", f"A request body has at most {MAX_BODY} bytes.")
+            refused = ApiProblem(413, "request_too_large", f"A request body has at most {MAX_BODY} bytes.")
             return _response(answer_with(refused.status, refused.body()))
         query = tuple(request.query.items())
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -4,8 +4,8 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from leadpay.sandbox.refusals import Refused
-from leadpay.sandbox.words import SCOPES
+from leadpay.sandbox.constants import SCOPES
+from leadpay.sandbox.problems import ApiProblem
 
 LIFETIME: Final = 86_400.0
 """How long a token lives, in seconds, unless told. From the bank's page on authentication."""
@@ -61,13 +61,13 @@ class Tokens:
             same: whether to hand the last token out once more, with less time left, refused or not.
 
         Raises:
-            Refused: 401, wrong credentials; 400, a scope that cannot be had.
+            ApiProblem: 401, wrong credentials; 400, a scope that cannot be had.
         """
         if not (_same(body["client_id"], self._client_id) and _same(body["client_secret"], self._client_secret)):
-            raise Refused(401, "invalid_client", "The client credentials are not valid.")
+            raise ApiProblem(401, "invalid_client", "The client credentials are not valid.")
         scopes = frozenset(str(body["scope"]).split()) if body.get("scope") else self.scopes
         if not scopes <= self.scopes:
-            raise Refused(400, "invalid_scope", "A scope is unknown or not granted to this client.")
+            raise ApiProblem(400, "invalid_scope", "A scope is unknown or not granted to this client.")
         self.issued += 1
         grant = self._last if same and self._last else Grant(self._new_token(), scopes, self._now() + self.lifetime)
         if grant is not self._last:
@@ -87,14 +87,14 @@ class Tokens:
             needed: the scopes of which one must be had.
 
         Raises:
-            Refused: 401, no valid token; 403, none of the scopes.
+            ApiProblem: 401, no valid token; 403, none of the scopes.
         """
         scheme, _, token = (authorization or "").partition(" ")
         grant = self._grants.get(token) if scheme.lower() == "bearer" else None
         if grant is None or self._now() >= grant.expires_at:
-            raise Refused(401, "unauthorized", "The access token is missing, unknown or expired.")
+            raise ApiProblem(401, "unauthorized", "The access token is missing, unknown or expired.")
         if not needed & grant.scopes:
-            raise Refused(403, "insufficient_scope", f"One of these scopes is needed: {', '.join(sorted(needed))}.")
+            raise ApiProblem(403, "insufficient_scope", f"One of these scopes is needed: {', '.join(sorted(needed))}.")
         return token
 
     def revoke(self, token: str) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from leadpay.sandbox import words
-from leadpay.sandbox.journal import DEFAULT_LIMIT, Cursor, EventFilter, PaymentFilter, Span
+from leadpay.sandbox import constants
+from leadpay.sandbox.models import Party
 from leadpay.sandbox.orders import Arrival, Order, Reason
-from leadpay.sandbox.records import Party
-from leadpay.sandbox.refusals import Invalid, Refused, invalid
+from leadpay.sandbox.problems import ApiProblem, Invalid, invalid
+from leadpay.sandbox.store import DEFAULT_LIMIT, Cursor, EventFilter, PaymentFilter, TimeRange
 
 MAX_AMOUNT: Final = 2**63 - 1
 """Most cents of one payment: the bank's description says int64."""
@@ -42,14 +42,14 @@ def json_object(body: bytes) -> Mapping[str, Any]:
     """The JSON object in a request's body.
 
     Raises:
-        Refused: 400, it is something else.
+        ApiProblem: 400, it is something else.
     """
     try:
         found = json.loads(body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Refused(400, "parameters_invalid", "The request body is not JSON.") from None
+        raise ApiProblem(400, "parameters_invalid", "The request body is not JSON.") from None
     if not isinstance(found, dict):
-        raise Refused(400, "parameters_invalid", "The request body is not a JSON object.")
+        raise ApiProblem(400, "parameters_invalid", "The request body is not a JSON object.")
     return found
 
 
@@ -158,7 +158,7 @@ def availability(body: Mapping[str, Any]) -> str:
     """The routing number that is asked about.
 
     Raises:
-        Refused: 400, it is no string; 422, it has not nine digits.
+        ApiProblem: 400, it is no string; 422, it has not nine digits.
     """
     reader = Reader(body)
     number = reader.text("routing_number")
@@ -178,7 +178,7 @@ def order(body: Mapping[str, Any]) -> Order:
         creditor_agent=reader.agent("creditor_agent"),
         description=reader.optional("description"),
     )
-    reader.text("currency_code", choices=words.CURRENCIES)
+    reader.text("currency_code", choices=constants.CURRENCIES)
     reader.end()
     return found
 
@@ -194,7 +194,7 @@ def arrival(body: Mapping[str, Any]) -> Arrival:
         description=reader.optional("description"),
         end_to_end_id=reader.nested("payment_identifiers", required=False).optional("end_to_end_id", 35),
     )
-    reader.text("currency_code", choices=words.CURRENCIES)
+    reader.text("currency_code", choices=constants.CURRENCIES)
     reader.end()
     return found
 
@@ -229,10 +229,10 @@ def payment_list(query: Query) -> tuple[PaymentFilter, Cursor]:
     wanted = PaymentFilter(
         account_id=_given(reader, "account_id", pattern=ACCOUNT_ID),
         account_number_id=_given(reader, "account_number_id", pattern=ACCOUNT_NUMBER_ID),
-        direction=_given(reader, "direction", choices=words.DIRECTIONS),
-        status=_given(reader, "status", choices=words.STATUSES),
-        counterparty_status=_given(reader, "counterparty_status", choices=words.COUNTERPARTY_STATUSES),
-        return_request_status=_given(reader, "return_request_status", choices=words.RETURN_REQUEST_STATUSES),
+        direction=_given(reader, "direction", choices=constants.DIRECTIONS),
+        status=_given(reader, "status", choices=constants.STATUSES),
+        counterparty_status=_given(reader, "counterparty_status", choices=constants.COUNTERPARTY_STATUSES),
+        return_request_status=_given(reader, "return_request_status", choices=constants.RETURN_REQUEST_STATUSES),
         created_at=_span(reader, dict(query)),
     )
     cursor = _cursor(reader, dict(query), PAYMENT_ID)
@@ -244,7 +244,7 @@ def event_list(query: Query) -> tuple[EventFilter, Cursor]:
     """The filters and the cursor of a list of events."""
     reader = Reader(dict(query))
     types = frozenset(value for name, value in query if name in {"events", "events[]"})
-    if not types <= frozenset(words.EVENT_TYPES):
+    if not types <= frozenset(constants.EVENT_TYPES):
         reader.note("events", "is not a type of event")
     wanted = EventFilter(
         types=types,
@@ -274,17 +274,17 @@ def _cursor(reader: Reader, query: Mapping[str, str], pattern: re.Pattern[str]) 
     return Cursor(limit=int(limit), starting_after=after, ending_before=before)
 
 
-def _span(reader: Reader, query: Mapping[str, str]) -> Span:
+def _span(reader: Reader, query: Mapping[str, str]) -> TimeRange:
     if "created_at" in query:
         reader.note("created_at", "must be given as created_at[after], [on_or_after], [before] or [on_or_before]")
     found = {}
-    for word in Span._fields:
+    for word in TimeRange._fields:
         name = f"created_at[{word}]"
         if name in query:
             found[word] = _moment(query[name])
             if found[word] is None:
                 reader.note(name, "must be a time in ISO 8601 with an offset")
-    return Span(**found)
+    return TimeRange(**found)
 
 
 def _moment(text: str) -> datetime | None:

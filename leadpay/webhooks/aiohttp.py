@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from leadpay.webhooks.addresses import AllowList
+from leadpay.webhooks.ip_allowlist import AllowList
 from leadpay.webhooks.receiver import MALFORMED, TOO_LARGE, WebhookReceiver
 
 PATH = "/webhooks/lead"

@@ -92,7 +92,7 @@ class Dispatcher:
             return HandlerResult(route.name, "discarded", error)
         if not (isinstance(error, Exception) or _is_foreign_cancellation(error)):
             raise error
-        logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, where_raised(error))
+        logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, traceback_without_messages(error))
         return HandlerResult(route.name, "failed", error)
 
     async def __aenter__(self) -> Self:
@@ -137,7 +137,7 @@ def made(context: LazyContext) -> Context:
     return context if isinstance(context, Context) else context()
 
 
-def where_raised(error: BaseException) -> str:
+def traceback_without_messages(error: BaseException) -> str:
     """Write an error's type and the lines that led to it, without its message, which may hold anything."""
     lines = traceback.format_tb(error.__traceback__)
     return "".join([*lines, f"{type(error).__module__}.{type(error).__qualname__}"])

@@ -3,7 +3,7 @@
 import asyncio
 from time import perf_counter
 
-from leadpay.facts import HandlerEnded, HandlerStarted, Observer, tell
+from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observer, notify
 from leadpay.models import Event
 from leadpay.webhooks.dispatcher import Dispatcher, LazyContext, made
 from leadpay.webhooks.outcome import HandlerResult, Outcome
@@ -28,13 +28,13 @@ class ObservedDispatcher(Dispatcher):
         started = HandlerStarted(
             route.name, event.id, str(event.type), event.payment_id, context.attempt, context.received_at
         )
-        tell(self.observer, started)
+        notify(self.observer, started)
         start = perf_counter()
         try:
             result = await super().run(route, event, context)
         except asyncio.CancelledError as error:
-            tell(self.observer, HandlerEnded(started, "cancelled", type(error).__name__, perf_counter() - start))
+            notify(self.observer, HandlerEnded(started, "cancelled", type(error).__name__, perf_counter() - start))
             raise
         error_name = type(result.error).__name__ if result.status == "failed" else None
-        tell(self.observer, HandlerEnded(started, result.status, error_name, perf_counter() - start))
+        notify(self.observer, HandlerEnded(started, result.status, error_name, perf_counter() - start))
         return result

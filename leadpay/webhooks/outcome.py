@@ -6,7 +6,7 @@ HandlerStatus: TypeAlias = Literal["succeeded", "failed", "deferred", "discarded
 
 
 class HandlerResult(NamedTuple):
-    """How one handler of an event ended; how long it took is told to an observer (``leadpay.facts``)."""
+    """How one handler of an event ended; how long it took is told to an observer (``leadpay.instrumentation``)."""
 
     handler: str
     """``module:qualified name``."""

@@ -22,7 +22,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from leadpay.errors import ConfigurationError, RouterError
-from leadpay.webhooks.dispatcher import where_raised
+from leadpay.webhooks.dispatcher import traceback_without_messages
 from leadpay.webhooks.router import WebhookRouter
 
 logger = logging.getLogger("leadpay.webhooks")
@@ -161,7 +161,7 @@ def _settle(plugin: Plugin, on_error: OnError) -> Plugin:
             raise plugin.error
         cause = plugin.error.__cause__
         # Not as exc_info: the message of the plugin's own error may quote a setting.
-        where = "" if cause is None else f"\n{where_raised(cause)}"
+        where = "" if cause is None else f"\n{traceback_without_messages(cause)}"
         logger.error("%s; its events are NOT handled%s", plugin.error, where)
     return plugin
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 
 from leadpay.clock import Clock, SystemClock, moment
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
-from leadpay.facts import Observer, WebhookReceived, tell
+from leadpay.instrumentation import Observer, WebhookReceived, notify
 from leadpay.models import Event
 from leadpay.webhooks.context import Client, Context
 from leadpay.webhooks.dispatcher import Dispatcher
@@ -43,14 +43,14 @@ _Answer: TypeAlias = tuple[int, str]
 """The status that the bank is told, and the word that it is counted under."""
 
 
-class Keeper(Protocol):
+class EventStore(Protocol):
     """As much of an inbox as receiving needs."""
 
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
         """Store an event durably, and say whether it was new; raise whatever went wrong, and it is not accepted."""
         ...
 
-    def working(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
+    def worker(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
         """Work on what is stored while the context lasts."""
         ...
 
@@ -77,7 +77,7 @@ class WebhookReceiver:
         handler_timeout: how long one handler may run, in seconds; None for as long as it likes.
         work: whether to work on the inbox here too; False where other processes do.
         clock: what tells the time.
-        observer: a function that is told of every webhook and every handler; see ``leadpay.facts``.
+        observer: a function that is told of every webhook and every handler; see ``leadpay.instrumentation``.
 
     Raises:
         ConfigurationError: there is no secret, or an empty one.
@@ -88,7 +88,7 @@ class WebhookReceiver:
         router: WebhookRouter,
         *,
         secrets: Secrets,
-        inbox: Keeper | None = None,
+        inbox: EventStore | None = None,
         client: Client | None = None,
         tolerance_ms: int = TOLERANCE_MS,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -150,7 +150,7 @@ class WebhookReceiver:
         else:
             status, result = await self._store(self._inbox, event, body, moment(now))
         if self._observer is not None:
-            tell(self._observer, _fact(status, result, event, self._clock.monotonic() - start))
+            notify(self._observer, _fact(status, result, event, self._clock.monotonic() - start))
         return status
 
     def refuse(self, status: int, result: str, text: str) -> int:
@@ -166,7 +166,7 @@ class WebhookReceiver:
         """
         self._refuse(status, result, text)
         if self._observer is not None:
-            tell(self._observer, _fact(status, result, None, 0.0))
+            notify(self._observer, _fact(status, result, None, 0.0))
         return status
 
     def _admit(self, body: bytes, headers: Mapping[str, str], now: float) -> Event | _Answer:
@@ -200,7 +200,7 @@ class WebhookReceiver:
         logger.log(level, "webhook refused: %s", text)
         return self._count(status, result)
 
-    async def _store(self, inbox: Keeper, event: Event, body: bytes, received_at: datetime) -> _Answer:
+    async def _store(self, inbox: EventStore, event: Event, body: bytes, received_at: datetime) -> _Answer:
         try:
             new = await inbox.add(event, body, received_at=received_at)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, nothing is stored
@@ -237,7 +237,7 @@ class WebhookReceiver:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(self.dispatcher)
                     if self._inbox is not None and self._work:
-                        await stack.enter_async_context(self._inbox.working(self.dispatcher, client=self._client))
+                        await stack.enter_async_context(self._inbox.worker(self.dispatcher, client=self._client))
                     self._stack = stack.pop_all()
             except BaseException:
                 self._users -= 1

@@ -24,8 +24,8 @@ from aiohttp.test_utils import unused_port
 
 from leadpay.cli import run
 from tests.docs.terminal import Terminal
-from tests.fences import Block
-from tests.postgres import serving
+from tests.support.fences import Block
+from tests.support.postgres import serving
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("8080", "8765")

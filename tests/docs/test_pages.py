@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.reader import ROOT, Reader
-from tests.fences import fences
+from tests.support.fences import fences
 
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 SHOWN = ("text", "{eval-rst}", "{toctree}", "{command-help}", "{literalinclude}")

@@ -41,7 +41,7 @@ def public(module: ModuleType) -> list[str]:
         "leadpay.sandbox",
         "leadpay.testing",
         "leadpay.otel",
-        "leadpay.facts",
+        "leadpay.instrumentation",
     ],
 )
 def test_every_public_name_is_documented(name: str) -> None:

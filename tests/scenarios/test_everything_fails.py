@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from leadpay.client import LeadClient
-from leadpay.client.call import Chance
 from leadpay.client.retry import RetryPolicy
 from leadpay.errors import APIError, LeadError, OutcomeUnknownError, RequestNotSentError
 from leadpay.models import Agent, InstantPaymentEvent, Party
 from leadpay.sandbox import Fault, ManualClock, Sandbox
 from leadpay.sandbox.faults import DEFAULTS, KINDS
-from leadpay.sandbox.records import Payment
+from leadpay.sandbox.models import Payment
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
@@ -94,10 +93,10 @@ async def test_a_thousand_payments_through_every_fault_are_a_thousand_payments()
     """An error that isn't "unknown" tells the truth: nothing was made; an unknown one is resumed by its key."""
     clock = ManualClock()
     policy = RetryPolicy(base=0.1, cap=1, max_attempts=3)
-    chance = Chance(clock=clock, random=Random(7).random)  # noqa: S311 - guards nothing
+    rng = Random(7)  # noqa: S311 - guards nothing
     async with (
         Sandbox(clock=clock, delay=1, seed=7, faults=FAULTS) as bank,
-        bank.client(retry=policy, chance=chance) as lead,
+        bank.client(retry=policy, clock=clock, rng=rng) as lead,
     ):
         crowd = Crowd(lead, clock)
         receiver = WebhookReceiver(crowd.router(), secrets=bank.webhook_secret, clock=clock)
@@ -137,9 +136,9 @@ async def test_what_has_no_key_happens_once_through_every_fault() -> None:
     """Cancels, return requests, their rejections, and returns: asked for until the bank's word is clear."""
     clock = ManualClock()
     policy = RetryPolicy(base=0.1, cap=1, max_attempts=3)
-    chance = Chance(clock=clock, random=Random(7).random)  # noqa: S311 - guards nothing
+    rng = Random(7)  # noqa: S311 - guards nothing
     kinds = [fault for fault in FAULTS if not fault.kind.startswith(("webhook", "token", "same"))]
-    async with Sandbox(clock=clock, delay=1, seed=7) as bank, bank.client(retry=policy, chance=chance) as lead:
+    async with Sandbox(clock=clock, delay=1, seed=7) as bank, bank.client(retry=policy, clock=clock, rng=rng) as lead:
         crowd = Crowd(lead, clock)
         ids = [await crowd.send(number, f"key-{number}") for number in range(1, 20)]
         await clock.advance(60)
@@ -157,7 +156,7 @@ async def test_what_has_no_key_happens_once_through_every_fault() -> None:
 
 
 async def until_known(lead: LeadClient, payment_id: str) -> None:
-    """Ask for a return until it is there; the payment itself is the judge."""
+    """Ask for a return until it is there; the payment itself is the classify."""
     while True:
         with suppress(LeadError):
             payment = await lead.instant_payments.retrieve(payment_id)

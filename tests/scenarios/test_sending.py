@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 
 from leadpay.client import LeadClient
-from leadpay.client.call import Chance
 from leadpay.errors import AuthenticationError, ConflictError, OutcomeUnknownError, UnprocessableEntityError
 from leadpay.models import Agent, InstantPayment, Party
 from leadpay.sandbox import ManualClock, Sandbox
+from tests.support.rng import FixedRandom
 
 
 class Ahead:
@@ -42,7 +42,7 @@ class Story:
         self.bank = bank
         self.clock = clock
         self.ahead = Ahead(clock)
-        self.lead: LeadClient = bank.client(chance=Chance(clock=self.ahead, random=lambda: 0.5))
+        self.lead: LeadClient = bank.client(clock=self.ahead, rng=FixedRandom())
 
     @property
     def payments(self) -> list[Any]:
@@ -182,7 +182,7 @@ async def test_a_lost_answer_to_a_return_makes_one_return(story: Story) -> None:
     """The new outgoing payment, once."""
     received = await story.receive()
     story.bank.faults.add("answer_lost:return:2")
-    returned = await story.lead.instant_payments.return_(received.id, reason="duplication")
+    returned = await story.lead.instant_payments.return_payment(received.id, reason="duplication")
     outgoing = await story.lead.instant_payments.list(direction="outgoing")
     assert [one.id for one in outgoing.objects] == [returned.id]
     assert returned.original_payment_id == received.id

@@ -23,7 +23,7 @@ from leadpay.client.requests import (
     RETURN_REQUEST_REASONS,
 )
 from leadpay.sandbox import account_number
-from tests.scene import Scene
+from tests.support.scene import Scene
 
 POSTED, ARRIVED, REJECTED = "posted", "counterparty_status_updated", "rejected"
 
@@ -80,7 +80,7 @@ async def test_an_unwanted_payment_is_returned_and_the_request_accepted(scene: S
     came = await scene.receive()
     await scene.lead.simulate.incoming_return_request(came.id, reason="fraud_suspected")
     await scene.wait()
-    returned = await scene.lead.instant_payments.return_(came.id, reason="honor_return_request")
+    returned = await scene.lead.instant_payments.return_payment(came.id, reason="honor_return_request")
     assert (returned.is_return, returned.direction, returned.status) == (True, Direction.OUTGOING, Status.CREATED)
     assert (await scene.lead.instant_payments.retrieve(came.id)).active_return_request is not None
     latest = await scene.after(came)
@@ -133,7 +133,7 @@ async def test_creating_and_canceling_are_not_told(scene: Scene) -> None:
 async def test_a_return_carries_every_reason_that_can_be_given(scene: Scene, reason: str) -> None:
     """Ours out, and theirs in."""
     came, sent = await scene.receive(), await scene.send_to("1234567890")
-    ours = await scene.lead.instant_payments.return_(came.id, reason=reason, additional_information="As agreed")
+    ours = await scene.lead.instant_payments.return_payment(came.id, reason=reason, additional_information="As agreed")
     await scene.lead.simulate.incoming_return(sent.id, amount=1, reason=reason, additional_information="As agreed")
     sent = await scene.after(sent)
     theirs = await scene.lead.instant_payments.retrieve(sent.return_payment_ids[0])
@@ -188,7 +188,7 @@ async def test_every_reason_of_a_return_request_can_be_met(scene: Scene) -> None
 
 @pytest.mark.asyncio
 async def test_our_return_requests_meet_every_answer(scene: Scene) -> None:
-    """Refused for each reason of theirs, and accepted in the end; each answer is told, the asking is not."""
+    """ApiProblem for each reason of theirs, and accepted in the end; each answer is told, the asking is not."""
     sent = await scene.send_to("1234567890")
     scene.heard()
     for number, refusal in enumerate(COUNTERPARTY_REJECTION_REASONS):
@@ -238,6 +238,6 @@ async def test_what_is_not_allowed_is_refused_in_the_banks_words(scene: Scene) -
     with pytest.raises(UnprocessableEntityError):
         await scene.lead.instant_payments.cancel(sent.id)
     with pytest.raises(UnprocessableEntityError):
-        await scene.lead.instant_payments.return_(sent.id, reason="duplication")
+        await scene.lead.instant_payments.return_payment(sent.id, reason="duplication")
     with pytest.raises(NotFoundError):
         await scene.lead.instant_payments.retrieve("instant_payment_nowhere")

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from leadpay.client.call import Chance
 from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.models import Agent, InstantPaymentEvent, Party
 from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
-from tests.telling.conftest import Told
+from tests.support.telemetry import Told
 
 POSTED = "instant_payment.posted"
 
@@ -42,7 +41,7 @@ async def test_one_trace_shows_a_send_its_retries_the_webhook_and_its_handler(in
 
     async with (
         Sandbox(clock=clock, delay=1, seed=7, faults=["answer_lost:send:2"]) as bank,
-        bank.client(observer=telemetry, chance=Chance(clock=clock)) as lead,
+        bank.client(observer=telemetry, clock=clock) as lead,
     ):
         receiver = WebhookReceiver(
             router, secrets=bank.webhook_secret, inbox=inbox, client=lead, clock=clock, observer=telemetry

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import assert_type
 
 from leadpay import LeadClient
-from leadpay.client.pages import Page
+from leadpay.client.pagination import Page
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Timeouts
 from leadpay.models import Agent, Availability, Event, InstantPayment, Party
@@ -30,7 +30,7 @@ async def use_the_payments(lead: LeadClient) -> None:
     assert_type(payment, InstantPayment)
     assert_type(await payments.retrieve(payment.id), InstantPayment)
     assert_type(await payments.cancel(payment.id, idempotency_key="mine"), InstantPayment)
-    assert_type(await payments.return_(payment.id, reason="duplication"), InstantPayment)
+    assert_type(await payments.return_payment(payment.id, reason="duplication"), InstantPayment)
     assert_type(await payments.request_return(payment.id, reason="duplication"), InstantPayment)
     rejected = await payments.reject_return_request(payment.id, reason="narrative", additional_information="No.")
     assert_type(rejected, InstantPayment)

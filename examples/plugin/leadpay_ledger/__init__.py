@@ -16,7 +16,7 @@ router = WebhookRouter("leadpay-ledger")
 @router.lifespan
 @asynccontextmanager
 async def keep_book() -> AsyncIterator[Book]:
-    """Hold the database open for as long as webhooks are handled; settings are read now, not at import."""
+    """ExclusiveSession the database open for as long as webhooks are handled; settings are read now, not at import."""
     book = Book(Settings.from_env())
     try:
         yield book

@@ -1,0 +1,1 @@
+"""SQLite: one thread that owns one connection."""

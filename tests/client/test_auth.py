@@ -1,0 +1,208 @@
+"""One token for everybody, renewed in time: against a script of answers."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, token_request
+from leadpay.client.executor import RequestExecutor
+from leadpay.client.instant_payments import InstantPayments
+from leadpay.client.retry import RetryPolicy
+from leadpay.config import Credentials, Timeouts
+from leadpay.converter import read
+from leadpay.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LeadError,
+    NoAnswerError,
+    RequestNotSentError,
+)
+from leadpay.models import AccessToken
+from tests.client.script import SILENCE, Bank, Clock, error, ok, payment, send
+from tests.support.rng import FixedRandom
+
+
+@pytest.mark.asyncio
+async def test_a_refused_token_is_renewed_once_with_the_same_key() -> None:
+    """The provider learns which token was refused."""
+    asked: list[str | None] = []
+
+    async def provider(rejected: str | None) -> str:
+        asked.append(rejected)
+        return f"token-{len(asked)}"
+
+    bank = Bank(error(401), payment(), tokens=ProvidedToken(provider))
+    await send(bank)
+    assert asked == [None, "token-1"]
+    assert [token for _, token, _ in bank.sent] == ["token-1", "token-2"]
+    assert bank.sent_keys == {"key-0"}
+    assert bank.clock.slept == []
+    with pytest.raises(AuthenticationError):
+        await send(Bank(error(401), tokens=ProvidedToken(provider)))
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_fails_means_that_nothing_was_sent() -> None:
+    """Its own error is the cause; one of ours comes through as it is."""
+
+    async def broken(_: str | None) -> str:
+        raise KeyError("vault")
+
+    async def ours(_: str | None) -> str:
+        raise RequestNotSentError("no vault")
+
+    async def nothing(_: str | None) -> Any:
+        return None
+
+    async def never(_: str | None) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    for provider in (broken, ours, nothing):
+        bank = Bank(payment(), tokens=ProvidedToken(provider))
+        with pytest.raises(RequestNotSentError) as caught:
+            await send(bank)
+        assert bank.sent == []
+        assert caught.value.idempotency_key == "key-0"
+    bank = Bank(payment(), tokens=ProvidedToken(never))
+    call = RequestExecutor(
+        bank.send, ProvidedToken(never), RetryPolicy(), Timeouts(deadline=0.001), bank.clock, FixedRandom()
+    )
+    with pytest.raises(RequestNotSentError):
+        await InstantPayments(lambda _=None: call).retrieve("instant_payment_1")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("bad", ["", "two\nlines", "tökén", None])
+async def test_a_token_that_fits_no_header_is_refused(bad: Any) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigurationError):
+        FixedToken(bad)
+
+
+class Issuer:
+    """A token endpoint that gives tokens on request."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.clock = Clock()
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.source = ClientCredentials(self.fetch, self.clock)
+
+    async def next_token(self) -> str | None:
+        """Wait until a renewal in the background has had its chance."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self.source.current()
+
+    async def fetch(self) -> AccessToken:
+        """Give the next token, or fail."""
+        self.asked += 1
+        await self.gate.wait()
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        token, life = answer
+        return AccessToken(access_token=token, expires_in=life)
+
+
+@pytest.mark.asyncio
+async def test_any_number_of_waiters_share_one_token_request() -> None:
+    """And one that is cancelled does not take the others down."""
+    issuer = Issuer(("a", 3600))
+    issuer.gate.clear()
+    waiters = [asyncio.create_task(issuer.source.get()) for _ in range(500)]
+    await asyncio.sleep(0)
+    waiters[0].cancel()
+    await asyncio.wait([waiters[0]])
+    issuer.gate.set()
+    assert set(await asyncio.gather(*waiters[1:])) == {"a"}
+    assert issuer.asked == 1
+
+
+async def turn() -> None:
+    """Let a renewal that is under way finish."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_renewed_ahead_of_its_end() -> None:
+    """A minute ahead, or at half of a short life, while the old one serves; without an end it is kept."""
+    issuer = Issuer(("a", 3600), ("b", 10), ("c", None), ("d", 1))
+    assert await issuer.source.get() == "a"
+    issuer.clock.time += 3539
+    assert issuer.source.current() == "a"
+    issuer.clock.time += 1
+    assert issuer.source.current() is None
+    assert await issuer.source.get() == "a"
+    await turn()
+    assert issuer.source.current() == "b"
+    issuer.clock.time += 10
+    assert await issuer.source.get() == "c"
+    issuer.clock.time += 10**9
+    assert await issuer.source.get() == "c"
+    assert await issuer.source.get(rejected="b") == "c"
+    assert await issuer.source.get(rejected="c") == "d"
+
+
+@pytest.mark.asyncio
+async def test_while_renewal_fails_the_old_token_serves_until_its_end() -> None:
+    """Then every waiter gets an error of its own, and the next call tries again."""
+    failure = NoAnswerError("silence")
+    issuer = Issuer(("a", 3600), failure, failure, failure, ("b", 3600))
+    await issuer.source.get()
+    issuer.clock.time += 3590
+    assert await issuer.source.get() == "a"
+    await turn()
+    assert await issuer.source.get() == "a"
+    with pytest.raises(NoAnswerError):
+        await issuer.source.get(rejected="a")
+    issuer.clock.time += 11
+    errors = await asyncio.gather(issuer.source.get(), issuer.source.get(), return_exceptions=True)
+    assert all(isinstance(one, NoAnswerError) for one in errors)
+    assert errors[0] is not errors[1]
+    assert await issuer.source.get() == "b"
+
+
+@pytest.mark.asyncio
+async def test_closing_gives_up_a_fetch_under_way() -> None:
+    """Nothing is left running, and whoever waited learns that nothing was sent."""
+    issuer = Issuer(("a", 3600))
+    issuer.gate.clear()
+    waiter = asyncio.create_task(issuer.source.get())
+    await turn()
+    await issuer.source.aclose()
+    with pytest.raises(RequestNotSentError, match="closed"):
+        await waiter
+    await issuer.source.aclose()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (error(401, code="invalid_client"), AuthenticationError),
+        (error(500), RequestNotSentError),
+        (SILENCE, RequestNotSentError),
+        (ok({"token": 1}), RequestNotSentError),
+    ],
+)
+async def test_without_a_token_a_write_surely_did_not_happen(answer: Any, wanted: type[LeadError]) -> None:
+    """Whatever the token endpoint does, nobody has to ask about the payment."""
+    issuing = Bank(answer)
+
+    async def fetch() -> AccessToken:
+        exchange = RequestExecutor(issuing.send, None, RetryPolicy(), Timeouts(), issuing.clock, FixedRandom())
+        request = token_request(Credentials(client_id="me", client_secret="s3cret"))
+        return await exchange.call(request, lambda body: read(body, AccessToken))
+
+    bank = Bank(payment(), tokens=ClientCredentials(fetch, issuing.clock))
+    with pytest.raises(wanted) as caught:
+        await send(bank)
+    assert bank.sent == []
+    assert caught.value.idempotency_key == "key-0"
+    assert "s3cret" not in f"{caught.value!r}{caught.value}"

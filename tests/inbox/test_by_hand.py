@@ -1,0 +1,229 @@
+"""What every store promises to people: counting, listing, replaying, discarding, purging."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leadpay.inbox import EventState, StoredEvent
+from leadpay.models import InstantPaymentEvent
+from leadpay.webhooks.context import Context
+from tests.inbox.story import NOW, RECEIVED, Bench, event_of
+
+
+async def listed(bench: Bench, **wanted: Any) -> list[str]:
+    """List IDs."""
+    return [one.event_id async for one in bench.inbox.events(**wanted)]
+
+
+@pytest.mark.asyncio
+async def test_stats_count_by_state_and_type(bench: Bench) -> None:
+    """And know when the longest-waiting event was received."""
+    empty = await bench.inbox.stats()
+    assert (empty.by_state, empty.by_type, empty.oldest_waiting) == ({}, {}, None)
+    for number in range(3):
+        await bench.receive(f"event_{number}", payment=f"instant_payment_{number}")
+        bench.clock.move(1)
+    await bench.receive("event_3")
+    await bench.inbox.discard("event_0", reason="a test", now=NOW)
+    stats = await bench.inbox.stats()
+    assert stats.by_state == {"waiting": 3, "discarded": 1}
+    assert stats.by_type == {
+        "instant_payment.posted": {"waiting": 2, "discarded": 1},
+        "account.created": {"waiting": 1},
+    }
+    assert stats.oldest_waiting == RECEIVED + timedelta(seconds=1)
+
+
+@pytest.mark.asyncio
+async def test_what_is_kept_is_listed_newest_receipt_first(bench: Bench) -> None:
+    """In pages that nobody sees, all of it or what was asked for, in either spelling of a type."""
+    for number in range(205):
+        event_type = "instant_payment.counterparty_status_updated" if number % 100 == 0 else None
+        await bench.receive(f"event_{number}", payment=f"instant_payment_{number}", event_type=event_type)
+    assert await listed(bench) == [f"event_{number}" for number in reversed(range(205))]
+    assert await listed(bench, limit=150) == [f"event_{number}" for number in range(204, 54, -1)]
+    assert await listed(bench, limit=0) == []
+    old = "instant_payment.counterparty_status_update"
+    assert await listed(bench, event_type=old, limit=2) == ["event_200", "event_100"]
+    await bench.inbox.discard("event_100", reason="a test", now=NOW)
+    assert await listed(bench, state="discarded", event_type=old) == ["event_100"]
+    assert len(await listed(bench, state="waiting")) == 204
+
+
+class Two:
+    """A handler that fails the first time and one that never does."""
+
+    def __init__(self) -> None:
+        self.mended_runs: list[tuple[str, int, datetime]] = []
+        self.sound_runs: list[str] = []
+
+    async def mended(self, event: InstantPaymentEvent, context: Context) -> None:
+        """Fail once."""
+        self.mended_runs.append((event.id, context.attempt, context.received_at))
+        if len(self.mended_runs) == 1:
+            raise RuntimeError
+
+    async def sound(self, event: InstantPaymentEvent) -> None:
+        """Succeed."""
+        self.sound_runs.append(event.id)
+
+
+async def make_dead(bench: Bench) -> Two:
+    """Bring an event to its end by a handler that gave up."""
+    two = Two()
+    bench.router.posted(retries=())(two.mended)
+    bench.router.posted(two.sound)
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    assert await bench.state("event_1") == "dead"
+    return two
+
+
+@pytest.mark.asyncio
+async def test_a_replay_runs_what_gave_up_with_the_first_receipt_time(bench: Bench) -> None:
+    """After a fix a dead letter is handled again, by the handler that gave up only, counting from one."""
+    two = await make_dead(bench)
+    bench.clock.move(3600)
+    assert await bench.inbox.replay("event_1", now=bench.clock.now())
+    assert await bench.state("event_1") == "waiting"
+    await bench.work()
+    assert two.mended_runs == [("event_1", 1, RECEIVED)] * 2
+    assert two.sound_runs == ["event_1"]
+    assert await bench.state("event_1") == "done"
+    assert not await bench.inbox.replay("event_1", now=bench.clock.now())
+    assert not await bench.inbox.replay("event_2", now=bench.clock.now())
+
+
+@pytest.mark.asyncio
+async def test_a_replay_by_name_runs_that_handler_whatever_its_state(bench: Bench) -> None:
+    """What was done is done again, if somebody says so."""
+    two = await make_dead(bench)
+    name = next(name for name in (await bench.kept("event_1")).handlings if name.endswith("sound"))
+    assert await bench.inbox.replay("event_1", handler=name, now=NOW)
+    await bench.work()
+    assert two.sound_runs == ["event_1", "event_1"]
+    assert len(two.mended_runs) == 1
+    assert await bench.state("event_1") == "dead"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_a_replay_while_a_neighbour_runs_is_not_lost(bench: Bench, by_name: bool) -> None:
+    """The worker that has the event doesn't close it over what somebody asked for meanwhile."""
+    runs: list[str] = []
+
+    @bench.router.posted(retries=())
+    async def first(event: InstantPaymentEvent) -> None:
+        runs.append("first")
+        if len(runs) == 1 and not by_name:
+            raise RuntimeError
+
+    @bench.router.posted
+    async def second(event: InstantPaymentEvent) -> None:
+        runs.append("second")
+        (name,) = (await bench.kept("event_1")).handlings
+        assert await bench.inbox.replay("event_1", handler=name if by_name else None, now=bench.clock.now())
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    assert runs == ["first", "second", "first"]
+    assert await bench.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
+async def test_what_is_discarded_while_its_elder_runs_is_not_handled(bench: Bench) -> None:
+    """Also where a worker has both in its hands."""
+    seen: list[str] = []
+
+    @bench.router.posted
+    async def handler(event: InstantPaymentEvent) -> None:
+        seen.append(event.id)
+        assert await bench.inbox.discard("event_2", reason="a test", now=bench.clock.now())
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    await bench.work()
+    assert seen == ["event_1"]
+    assert [await bench.state("event_1"), await bench.state("event_2")] == ["done", "discarded"]
+
+
+@pytest.mark.asyncio
+async def test_a_discarded_event_is_kept_out_of_the_way_and_can_come_back(bench: Bench) -> None:
+    """It says why; what waited behind it goes on; a replay takes it up where it was."""
+    seen: list[str] = []
+    broken = True
+
+    @bench.router.posted
+    async def handler(event: InstantPaymentEvent) -> None:
+        if broken and event.id == "event_1":
+            raise RuntimeError
+        seen.append(event.id)
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    await bench.work()
+    assert seen == []
+    assert await bench.inbox.discard("event_1", reason="a test", now=NOW)
+    await bench.work()
+    assert seen == ["event_2"]
+    kept = await bench.kept("event_1")
+    assert (kept.state, kept.reason) == ("discarded", "a test")
+    assert not await bench.inbox.discard("event_1", reason="again", now=NOW)
+    assert not await bench.inbox.discard("event_3", reason="unknown", now=NOW)
+    broken = False
+    bench.clock.move(60)
+    assert await bench.inbox.replay("event_1", now=bench.clock.now())
+    await bench.work()
+    assert seen == ["event_2", "event_1"]
+    assert (await bench.kept("event_1")).reason is None
+
+
+@pytest.mark.asyncio
+async def test_a_dead_letter_can_be_discarded(bench: Bench) -> None:
+    """What nobody will mend need not be shown for ever."""
+    await make_dead(bench)
+    assert await bench.inbox.discard("event_1", reason="seen to by hand", now=NOW)
+    assert await bench.state("event_1") == "discarded"
+
+
+@pytest.mark.asyncio
+async def test_a_purge_drops_bodies_of_what_is_through_and_keeps_ids(bench: Bench) -> None:
+    """What waits or is dead keeps its body; what is empty cannot be replayed, and is still known."""
+    for number in range(150):
+        await bench.receive(f"event_{number}")
+    await bench.work()
+    bench.clock.move(10)
+    await bench.receive("event_later")
+    await bench.work()
+    await bench.receive("event_waiting")
+    event, _ = event_of("event_dead")
+    await bench.inbox.add(event, b"unreadable", received_at=RECEIVED)
+    await bench.inbox.discard("event_waiting", reason="a test", now=NOW)
+    cutoff = datetime.fromtimestamp(NOW + 5, UTC)
+    assert await bench.inbox.purge(before=cutoff) == 150
+    assert await bench.inbox.purge(before=cutoff) == 0
+    assert await bodies(bench) == {"event_later", "event_waiting", "event_dead"}
+    assert await states(bench) == {"done": 151, "discarded": 1, "waiting": 1}
+    assert not await bench.inbox.replay("event_1", handler="a:b", now=NOW)
+    assert not await bench.receive("event_1")
+
+
+async def bodies(bench: Bench) -> set[str]:
+    """Name the events that have their body."""
+    return {one.event_id async for one in bench.inbox.events() if one.body is not None}
+
+
+async def states(bench: Bench) -> dict[EventState, int]:
+    """Count states one by one."""
+    kept: list[StoredEvent] = [one async for one in bench.inbox.events()]
+    return {state: sum(one.state == state for one in kept) for state in {one.state for one in kept}}
+
+
+@pytest.mark.asyncio
+async def test_the_watermark_only_goes_forward(bench: Bench) -> None:
+    """It is kept to the microsecond."""
+    assert await bench.inbox.watermark() is None
+    for moment in (RECEIVED + timedelta(microseconds=1), RECEIVED, RECEIVED - timedelta(days=1)):
+        await bench.inbox.set_watermark(moment)
+        assert await bench.inbox.watermark() == RECEIVED + timedelta(microseconds=1)

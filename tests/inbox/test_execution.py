@@ -1,0 +1,340 @@
+"""What a worker does with a payment's events: order, isolation, attempts, and how each ends."""
+
+from typing import Any
+
+import pytest
+
+from leadpay.errors import InboxError
+from leadpay.inbox import HandlerRun
+from leadpay.inbox.execution import UNREADABLE
+from leadpay.instrumentation import DeadLettered
+from leadpay.models import Event, InstantPaymentEvent
+from leadpay.webhooks.context import Context, Defer, Discard
+from tests.inbox.story import RECEIVED, Bench, event_of
+
+
+@pytest.mark.asyncio
+async def test_each_handler_runs_once_and_the_event_is_done(bench: Bench) -> None:
+    """Handlers run in the order of registration; a second look finds nothing to do."""
+    seen: list[Any] = []
+
+    @bench.router.posted
+    async def first(event: InstantPaymentEvent, context: Context) -> None:
+        seen.append(("first", event.id, context.attempt, context.received_at, context.is_stale))
+
+    @bench.router.posted
+    async def second(event: InstantPaymentEvent) -> None:
+        seen.append(("second", event.id))
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    assert await bench.work() == 1
+    assert seen == [("first", "event_1", 1, RECEIVED, False), ("second", "event_1")]
+    kept = await bench.kept("event_1")
+    assert kept.state == "done"
+    assert {(one.state, one.attempts, one.due_at, one.error) for one in kept.handlings.values()} == {
+        ("done", 1, None, None)
+    }
+    assert not await bench.receive("event_1", payment="instant_payment_1")
+    assert await bench.work() == 0
+    assert len(seen) == 2
+
+
+@pytest.mark.asyncio
+async def test_events_of_one_payment_run_in_the_order_of_creation(bench: Bench) -> None:
+    """However they arrived; where two were created at once, as they arrived."""
+    seen: list[str] = []
+
+    @bench.router.posted
+    async def note(event: InstantPaymentEvent) -> None:
+        seen.append(event.id)
+
+    for event_id, minute in (("event_c", 2), ("event_a", 0), ("event_d", 2), ("event_b", 1)):
+        await bench.receive(event_id, payment="instant_payment_1", minute=minute)
+    await bench.work()
+    assert seen == ["event_a", "event_b", "event_c", "event_d"]
+
+
+@pytest.mark.asyncio
+async def test_a_failing_handler_holds_up_its_own_later_events_only(bench: Bench) -> None:
+    """Its neighbour goes on and does not run twice; the failing one keeps to the order when it works again."""
+    seen: list[str] = []
+    broken = True
+
+    @bench.router.posted
+    async def fragile(event: InstantPaymentEvent) -> None:
+        if broken:
+            raise RuntimeError
+        seen.append(f"fragile {event.id}")
+
+    @bench.router.posted
+    async def sound(event: InstantPaymentEvent) -> None:
+        seen.append(f"sound {event.id}")
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    await bench.receive("event_3", payment="instant_payment_2", minute=3)
+    await bench.work()
+    assert sorted(seen) == ["sound event_1", "sound event_2", "sound event_3"]
+    broken = False
+    bench.clock.move(0.5)
+    assert await bench.work() == 0
+    bench.clock.move(0.5)
+    await bench.work()
+    assert [line for line in seen if "fragile" in line and "3" not in line] == ["fragile event_1", "fragile event_2"]
+    assert [await bench.state(f"event_{number}") for number in (1, 2, 3)] == ["done"] * 3
+    assert len(seen) == 6
+
+
+@pytest.mark.asyncio
+async def test_after_the_last_attempt_the_error_is_kept_without_its_message(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Waits come from the schedule; then the event is dead, told, and no longer in the way."""
+    attempts: list[tuple[str, int, float]] = []
+
+    @bench.router.posted(retries=(1, 5))
+    async def fails(event: InstantPaymentEvent, context: Context) -> None:
+        attempts.append((event.id, context.attempt, bench.clock.now()))
+        if event.id == "event_1":
+            raise ValueError("Gertrude" + event.payment.debtor.name)
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    start = bench.clock.now()
+    for _ in range(8):
+        await bench.work()
+        bench.clock.move(1)
+    assert attempts == [
+        ("event_1", 1, start),
+        ("event_1", 2, start + 1),
+        ("event_1", 3, start + 6),
+        ("event_2", 1, start + 6),
+    ]
+    kept = await bench.kept("event_1")
+    (handling,) = kept.handlings.values()
+    assert (kept.state, handling.state, handling.attempts) == ("dead", "dead", 3)
+    assert handling.error is not None
+    assert "in fails" in handling.error
+    assert handling.error.endswith("builtins.ValueError")
+    assert "GertrudeGertrude" not in handling.error + caplog.text
+    assert "Gertrude Bell" not in handling.error + caplog.text
+    assert "leadpay inbox show event_1" in caplog.text
+    assert [fact for fact in bench.facts if isinstance(fact, DeadLettered)] == [
+        DeadLettered(handling.handler, "event_1", "instant_payment.posted", "instant_payment_1", 3)
+    ]
+    assert await bench.state("event_2") == "done"
+
+
+@pytest.mark.asyncio
+async def test_each_handler_keeps_to_its_own_schedule(bench: Bench) -> None:
+    """Two that fail are tried again when each is due, not when the other is."""
+    attempts: list[tuple[str, float]] = []
+    start = bench.clock.now()
+
+    @bench.router.posted(retries=(1, 1))
+    async def often(event: InstantPaymentEvent) -> None:
+        attempts.append(("often", bench.clock.now() - start))
+        raise RuntimeError
+
+    @bench.router.posted(retries=(2,))
+    async def seldom(event: InstantPaymentEvent) -> None:
+        attempts.append(("seldom", bench.clock.now() - start))
+        raise RuntimeError
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    for _ in range(4):
+        await bench.worker(observer=None).run_due()
+        bench.clock.move(1)
+    assert attempts == [("often", 0), ("seldom", 0), ("often", 1), ("often", 2), ("seldom", 2)]
+    assert await bench.state("event_1") == "dead"
+
+
+@pytest.mark.asyncio
+async def test_deferring_uses_up_no_attempt_and_discarding_ends_it(bench: Bench) -> None:
+    """A handler says when to ask again, or that there is nothing to do, and why."""
+    attempts: list[int] = []
+
+    @bench.router.posted(retries=())
+    async def waits(event: InstantPaymentEvent, context: Context) -> None:
+        attempts.append(context.attempt)
+        if len(attempts) < 4:
+            raise Defer(30)
+        raise Discard("not ours")
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    for _ in range(4):
+        await bench.work()
+        bench.clock.move(30)
+    (handling,) = (await bench.kept("event_1")).handlings.values()
+    assert attempts == [1, 1, 1, 1]
+    assert (handling.state, handling.attempts, handling.error) == ("discarded", 1, "not ours")
+    assert await bench.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
+async def test_a_handler_that_hangs_is_a_failed_attempt(bench: Bench) -> None:
+    """Its time limit cuts it off."""
+
+    @bench.router.posted(timeout=0.01, retries=())
+    async def hangs(event: InstantPaymentEvent) -> None:
+        await bench.clock.sleep(1)
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    (handling,) = (await bench.kept("event_1")).handlings.values()
+    assert handling.error is not None
+    assert handling.error.endswith("builtins.TimeoutError")
+
+
+@pytest.mark.asyncio
+async def test_stacked_decorators_run_a_handler_once_and_namesakes_run_each(bench: Bench) -> None:
+    """One function under two decorators is one handler; two functions of one name are two."""
+    seen: list[str] = []
+
+    def make(word: str) -> Any:
+        async def handler(event: Event) -> None:
+            seen.append(word)
+
+        return handler
+
+    one = make("one")
+    bench.router.posted(direction="incoming")(one)
+    bench.router.on("*")(one)
+    bench.router.posted(make("other"))
+
+    class Unhashable(list[str]):
+        async def __call__(self, event: Event) -> None:
+            self.append(event.id)
+
+    listed = Unhashable()
+    bench.router.on("*")(listed)
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    assert seen == ["one", "other"]
+    assert listed == ["event_1"]
+    names = sorted(name.rpartition(".")[2] for name in (await bench.kept("event_1")).handlings)
+    assert names == ["Unhashable", "handler", "handler#2"]
+
+
+@pytest.mark.asyncio
+async def test_each_handler_learns_whether_its_object_is_stale(bench: Bench) -> None:
+    """A newer version of the payment that this handler is done with makes the older one stale, for it alone."""
+    seen: list[tuple[str, str, bool]] = []
+
+    @bench.router.posted
+    async def every(event: InstantPaymentEvent, context: Context) -> None:
+        seen.append(("every", event.id, context.is_stale))
+
+    @bench.router.posted(where=lambda event: event.id != "event_1")
+    async def some(event: InstantPaymentEvent, context: Context) -> None:
+        seen.append(("some", event.id, context.is_stale))
+
+    for event_id, minute, version in (("event_1", 5, 9), ("event_2", 1, 3), ("event_3", 2, 9), ("event_4", 3, 4)):
+        await bench.receive(event_id, payment="instant_payment_1", minute=minute, version=version)
+        if event_id != "event_3":
+            await bench.work()
+    assert seen == [
+        ("every", "event_1", False),
+        ("every", "event_2", True),
+        ("some", "event_2", False),
+        ("every", "event_3", False),
+        ("some", "event_3", False),
+        ("every", "event_4", True),
+        ("some", "event_4", True),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_what_nobody_handles_is_done_with_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """An event without a handler is not in the way, and the log has a handler to paste."""
+    await bench.receive("event_1")
+    await bench.receive("event_2", payment="instant_payment_1")
+    await bench.work()
+    assert [await bench.state("event_1"), await bench.state("event_2")] == ["done", "done"]
+    assert caplog.text.count("paste this one") == 2
+
+
+@pytest.mark.asyncio
+async def test_a_body_that_can_no_longer_be_read_is_a_dead_letter(bench: Bench) -> None:
+    """It is kept under a name of its own, and can be replayed once it can be read."""
+    event, _ = event_of("event_1", payment="instant_payment_1")
+    await bench.inbox.add(event, b"[]", received_at=RECEIVED)
+    await bench.work()
+    kept = await bench.kept("event_1")
+    assert kept.state == "dead"
+    assert list(kept.handlings) == [UNREADABLE]
+
+
+@pytest.mark.asyncio
+async def test_attempts_that_killed_the_process_count(bench: Bench) -> None:
+    """An event that kills whoever handles it ends as a dead letter, and the next one's turn comes."""
+    seen: list[str] = []
+
+    @bench.router.posted(retries=(1, 1))
+    async def kills(event: InstantPaymentEvent, context: Context) -> None:
+        seen.append(event.id)
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    for lost in range(3):
+        (claim,) = await bench.inbox.claim(5, now=bench.clock.now(), lease=10)
+        assert claim.lost == lost
+        bench.clock.move(10)
+    await bench.work()
+    assert seen == ["event_2"]
+    (handling,) = (await bench.kept("event_1")).handlings.values()
+    assert (handling.state, handling.attempts) == ("dead", 3)
+    assert handling.error == "the process ended, or stalled, 3 times while handling this"
+
+
+@pytest.mark.asyncio
+async def test_a_schedule_that_got_shorter_still_leaves_one_attempt(bench: Bench) -> None:
+    """More attempts than the schedule allows now is no reason to give up without trying."""
+
+    @bench.router.posted(retries=())
+    async def works(event: InstantPaymentEvent) -> None:
+        """Succeed."""
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    (claim,) = await bench.inbox.claim(1, now=bench.clock.now(), lease=10)
+    (name,) = (route.name for route in bench.router.routes())
+    waiting = HandlerRun(handler=name, state="waiting", attempts=5, due_at=bench.clock.now())
+    await bench.inbox.record_result(claim.lease, "event_1", waiting, closes=None, now=bench.clock.now())
+    await bench.inbox.release(claim.lease, due_at=bench.clock.now())
+    await bench.work()
+    assert await bench.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
+async def test_handlers_that_are_gone_are_not_waited_for(bench: Bench) -> None:
+    """An event whose remaining handlers were taken out of the code is closed."""
+    await bench.receive("event_1", payment="instant_payment_1")
+    (claim,) = await bench.inbox.claim(1, now=bench.clock.now(), lease=10)
+    gone = HandlerRun(handler="gone:handler", state="waiting", attempts=1, due_at=bench.clock.now() + 60)
+    done = HandlerRun(handler="tests.inbox.test_turns:kept", state="done", attempts=1)
+    for handling in (gone, done):
+        await bench.inbox.record_result(claim.lease, "event_1", handling, closes=None, now=bench.clock.now())
+    await bench.inbox.release(claim.lease, due_at=bench.clock.now())
+    bench.router.posted(kept)
+    await bench.work()
+    assert await bench.state("event_1") == "done"
+
+
+async def kept(event: InstantPaymentEvent) -> None:
+    """Be through already."""
+    raise AssertionError
+
+
+@pytest.mark.asyncio
+async def test_a_connection_is_of_no_use_after_the_handler(bench: Bench) -> None:
+    """Whoever kept it for later is told so."""
+    leaked: list[Any] = []
+
+    @bench.router.posted
+    async def leaks(event: InstantPaymentEvent, context: Context) -> None:
+        leaked.append(context.transaction)
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    with pytest.raises(InboxError, match="over"):
+        await leaked[0].execute("SELECT 1")

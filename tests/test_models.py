@@ -1,0 +1,181 @@
+"""The models and enums: frozen, quiet about people, and open at the end; and exact money."""
+
+import copy
+import json
+import pickle
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from leadpay.converter import structure, structure_event
+from leadpay.enums import OLDER_SPELLINGS, EventType, OpenEnum, ReturnReason, Status
+from leadpay.errors import InvalidRequestError
+from leadpay.models import MAX_AMOUNT, AccessToken, Event, InstantPayment, Model, Party, cents
+
+PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "payments.json").read_text())
+
+
+def payment(name: str, **changes: Any) -> InstantPayment:
+    """Read one of the samples, with changes."""
+    return structure({**PAYMENTS[name], **changes}, InstantPayment)
+
+
+@pytest.mark.parametrize(
+    ("amount", "wanted"),
+    [
+        ("19.99", 1999),
+        ("0", 0),
+        ("0.1", 10),
+        ("007.500", 750),
+        (Decimal("19.99"), 1999),
+        (Decimal("1E+2"), 10000),
+        (Decimal("0E+99999999999"), 0),
+        (Decimal("92233720368547758.07"), MAX_AMOUNT),
+        ("0.01" + "0" * 28, 1),
+    ],
+)
+def test_dollars_become_cents_exactly(amount: Any, wanted: int) -> None:
+    """Strings and Decimals of dollars are turned into whole cents."""
+    assert cents(amount) == wanted
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [
+        (19.99, "not float"),
+        (True, "not bool"),
+        (5, "not int"),
+        (None, "not NoneType"),
+        ("", "digits"),
+        ("-1", "digits"),
+        ("1e3", "digits"),
+        ("1.", "digits"),
+        ("$5", "digits"),
+        ("1\n", "digits"),
+        ("١", "digits"),  # noqa: RUF001 - a digit, but not one of ours
+        (Decimal(-1), "not negative"),
+        (Decimal("NaN"), "not negative"),
+        (Decimal("sNaN"), "not negative"),
+        (Decimal("Infinity"), "not negative"),
+        ("0.001", "fraction of a cent"),
+        (Decimal("1E-30"), "fraction of a cent"),
+        (Decimal("1E-99999999"), "digits after the point"),
+        ("0.01" + "0" * 29, "digits after the point"),
+        (Decimal("1E+99999999"), "larger"),
+        (Decimal("92233720368547758.08"), "larger"),
+    ],
+)
+def test_what_is_not_an_exact_amount_is_refused(amount: Any, reason: str) -> None:
+    """Floats, bools, ints and inexact or endless amounts are refused with the reason."""
+    with pytest.raises(InvalidRequestError, match=reason) as caught:
+        cents(amount)
+    assert caught.value.problems[0].parameter == "amount"
+
+
+def test_models_cannot_be_changed_and_have_no_room_for_more() -> None:
+    """Every model is frozen and slotted."""
+    one = payment("outgoing, just created")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        one.__setattr__("amount", 1)
+    for cls in (Model, *Model.__subclasses__()):
+        assert "__dict__" not in dir(cls), cls
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+def test_models_survive_pickling_and_copying(name: str) -> None:
+    """A payment that crosses a process is the same payment, unknown words and fields included."""
+    one = payment(name)
+    for again in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):  # noqa: S301 - our own pickle
+        assert again == one
+        assert again.unknown_fields == one.unknown_fields
+        assert again.status.is_known == one.status.is_known
+    assert hash(one) == hash(payment(name))
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+def test_reprs_show_nobody_s_name_or_number(name: str) -> None:
+    """Values end up in logs, so neither a payment nor an event shows people, text or unknown fields."""
+    data = {"id": "event_1", "created_at": "2024-03-01T09:30:00Z", "event": "instant_payment.posted"}
+    shown = repr(payment(name)) + repr(structure_event({**data, "object": PAYMENTS[name]}))
+    for private in ("Gertrude", "Ada", "4400112233", "9988776655", "March rent", "too much", "SALA", "savings"):
+        assert private not in shown
+
+
+def test_reprs_show_no_token() -> None:
+    """A token and an account stay hidden when they are made by hand, too."""
+    token = AccessToken(access_token="hush", unknown_fields={"refresh_token": "hush"})
+    assert "hush" not in repr(token)
+    assert token.unknown_fields == {"refresh_token": "hush"}
+    assert repr(Party(name="Ada", account_number="1")) == "Party()"
+    assert Party(name="Ada", account_number="1").unknown_fields == {}
+
+
+def test_a_posted_payment_has_not_arrived_until_the_other_side_says_so() -> None:
+    """Our side and theirs are told apart."""
+    facts = {name: (payment(name).funds_moved, payment(name).has_arrived) for name in PAYMENTS}
+    assert facts["outgoing, just created"] == (False, False)
+    assert facts["outgoing, arrived"] == (True, True)
+    assert facts["outgoing, posted and then rejected there"] == (True, False)
+    assert facts["incoming, asked back"] == (True, True)
+
+
+def test_returns_and_their_originals_point_at_each_other() -> None:
+    """A return names its original, an original its returns, and the rest names none."""
+    back = payment("incoming, the return of one of ours")
+    assert (back.is_return, back.original_payment_id, back.return_payment_ids) == (True, "instant_payment_out1", ())
+    out = payment("outgoing, posted and then rejected there")
+    assert (out.is_return, out.original_payment_id) == (False, None)
+    assert out.return_payment_ids == ("instant_payment_back1",)
+
+
+def test_the_active_return_request_is_the_one_that_waits() -> None:
+    """Among several requests, the one without an answer is found; without one there is None."""
+    asked = payment("incoming, asked back")
+    assert asked.active_return_request is asked.return_requests[1]
+    assert not asked.return_requests[0].is_active
+    assert payment("outgoing, just created").active_return_request is None
+
+
+def test_enums_are_open() -> None:
+    """An unknown word is kept, equals its string, and says that it is unknown, without being remembered."""
+    frozen = Status("frozen")
+    assert (frozen, str(frozen), frozen.is_known, frozen.current) == ("frozen", "frozen", False, "frozen")
+    assert f"{frozen}" == json.loads(json.dumps(frozen)) == "frozen"
+    assert hash(frozen) == hash("frozen")
+    assert Status("posted") is Status.POSTED
+    assert Status.POSTED.is_known
+    assert "frozen" not in {str(member) for member in Status}
+    assert pickle.loads(pickle.dumps(frozen)) == frozen  # noqa: S301 - our own pickle
+
+
+@pytest.mark.parametrize("value", [None, 5, True, b"posted", ["posted"]])
+def test_an_enum_takes_only_strings(value: Any) -> None:
+    """Being open is not being careless: what is no string is no word."""
+    with pytest.raises(ValueError, match="not a valid Status"):
+        Status(value)
+
+
+def test_older_spellings_lead_to_the_current_ones() -> None:
+    """Each older spelling is unknown itself, is kept, and names a word that some enum lists."""
+    listed = {str(member): type(member) for enum in OpenEnum.__subclasses__() for member in enum}
+    for old, new in OLDER_SPELLINGS.items():
+        assert old not in listed
+        assert listed[new](old).current is listed[new](new)
+    assert ReturnReason.DUPLICATION.current is ReturnReason.DUPLICATION
+
+
+def test_event_types_know_their_product() -> None:
+    """New kinds of events about instant payments are still about instant payments."""
+    assert EventType("instant_payment.brand_new").is_instant_payment
+    assert EventType.INSTANT_PAYMENT_POSTED.is_instant_payment
+    assert not EventType.ACH_POSTED.is_instant_payment
+
+
+def test_an_event_about_something_else_has_no_payment() -> None:
+    """Its ID is asked of every event, whatever its product."""
+    when = datetime(2024, 3, 1, tzinfo=UTC)
+    assert Event(id="event_1", event=EventType.ACH_POSTED, created_at=when, object={}).payment_id is None

@@ -1,0 +1,337 @@
+"""Bytes and headers to a status code: every code, duplicates, and what is counted and logged."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from leadpay.errors import ConfigurationError, RouterError
+from leadpay.webhooks import receiver as module
+from leadpay.webhooks.context import Context, Defer, Discard
+from leadpay.webhooks.receiver import WebhookReceiver
+from leadpay.webhooks.router import WebhookRouter
+
+SECRET = "whsec_current"
+Body = Callable[..., bytes]
+Signed = Callable[..., dict[str, str]]
+
+
+class Bell:
+    """A handler that can be told how to end, and that counts how often it ran."""
+
+    def __init__(self) -> None:
+        self.router = WebhookRouter("bell")
+        self.router.unhandled(self.ring)
+        self.contexts: list[Context] = []
+        self.gate: asyncio.Event | None = None
+        self.error: Exception | None = None
+
+    async def ring(self, event: Any, context: Context) -> None:
+        """Handle."""
+        self.contexts.append(context)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def receiver(bell: Bell, clock: Any) -> WebhookReceiver:
+    return WebhookReceiver(bell.router, secrets=SECRET, clock=clock, max_body_bytes=10_000)
+
+
+@pytest.mark.asyncio
+async def test_a_handled_event_is_200(receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed) -> None:
+    """An authentic event is handled once, with a context that says when it was received."""
+    body = make_body()
+    assert await receiver.receive(body=body, headers=signed(body)) == 200
+    assert [context.received_at for context in bell.contexts] == [datetime.fromtimestamp(1_700_000_000, UTC)]
+    assert receiver.counts == {"accepted": 1}
+    assert receiver.router is bell.router
+
+
+@pytest.mark.asyncio
+async def test_the_header_s_case_does_not_matter(receiver: WebhookReceiver, make_body: Body, signed: Signed) -> None:
+    """Frameworks that lower or raise header names are served as well."""
+    for index, change in enumerate((str.lower, str.upper)):
+        body = make_body(event_id=f"event_{index}")
+        headers = {"X-Other": "1", **{change(name): value for name, value in signed(body).items()}}
+        assert await receiver.receive(body=body, headers=headers) == 200
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_signed_is_401(
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A missing or wrong signature is refused, counted by its word, and logged without the body."""
+    body = make_body()
+    for headers in ({}, signed(body, "another"), {"Lead-Signature": "t=1"}):
+        assert await receiver.receive(body=body, headers=headers) == 401
+    assert receiver.counts == {"missing_header": 1, "mismatch": 1, "no_known_version": 1}
+    assert bell.contexts == []
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert not any(private in caplog.text for private in ("Gertrude", "4400112233", SECRET))
+
+
+@pytest.mark.parametrize(("ahead", "word"), [(-301, "too_old"), (301, "too_new")])
+@pytest.mark.asyncio
+async def test_a_refusal_for_age_is_loud(  # noqa: PLR0917 - fixtures
+    receiver: WebhookReceiver,
+    make_body: Body,
+    signed: Signed,
+    caplog: pytest.LogCaptureFixture,
+    ahead: int,
+    word: str,
+) -> None:
+    """The bank's own webhook refused for its age is an error in the log, with a counter of its own."""
+    body = make_body()
+    assert await receiver.receive(body=body, headers=signed(body, at=1_700_000_000 + ahead)) == 401
+    assert receiver.counts == {word: 1}
+    assert [(record.levelno, word in record.getMessage()) for record in caplog.records] == [(logging.ERROR, True)]
+
+
+@pytest.mark.asyncio
+async def test_an_authentic_but_unreadable_body_is_400(
+    receiver: WebhookReceiver, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no JSON, or no event, is refused with paths in the log and no values."""
+    for body in (b"Gertrude{", b"\xff", b"[]", make_body(amount="4400112233")):
+        assert await receiver.receive(body=body, headers=signed(body)) == 400
+    assert receiver.counts == {"malformed": 4}
+    assert "$.object.amount" in caplog.text
+    assert not any(private in caplog.text for private in ("Gertrude", "4400112233"))
+
+
+@pytest.mark.asyncio
+async def test_a_body_that_is_too_large_is_413(receiver: WebhookReceiver, signed: Signed) -> None:
+    """Size is looked at before anything else."""
+    assert await receiver.receive(body=b"x" * 10_001, headers={}) == 413
+    assert await receiver.receive(body=b"x" * 10_000, headers=signed(b"x" * 10_000)) == 400
+    assert receiver.counts == {"too_large": 1, "malformed": 1}
+
+
+@pytest.mark.parametrize("error", [ValueError("Ada"), Defer(5)])
+@pytest.mark.asyncio
+async def test_a_failure_is_500_and_the_bank_s_next_try_runs_again(
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, error: Exception
+) -> None:
+    """A handler that failed or deferred is told to the bank, and runs when the event comes again."""
+    body = make_body()
+    bell.error = error
+    assert await receiver.receive(body=body, headers=signed(body)) == 500
+    bell.error = None
+    assert await receiver.receive(body=body, headers=signed(body)) == 200
+    assert receiver.counts == {"failed": 1, "accepted": 1}
+    assert len(bell.contexts) == 2
+
+
+@pytest.mark.asyncio
+async def test_discarding_is_200(receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed) -> None:
+    """An event that a handler discards is done."""
+    bell.error = Discard("not ours")
+    body = make_body()
+    assert await receiver.receive(body=body, headers=signed(body)) == 200
+
+
+@pytest.mark.asyncio
+async def test_a_duplicate_of_a_handled_event_is_not_run_again(
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
+) -> None:
+    """The second delivery of an event is accepted without running anything."""
+    body = make_body()
+    assert [await receiver.receive(body=body, headers=signed(body)) for _ in range(3)] == [200] * 3
+    assert len(bell.contexts) == 1
+    assert receiver.counts == {"accepted": 1, "duplicate": 2}
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, 200), (ValueError(), 500)])
+@pytest.mark.asyncio
+async def test_a_duplicate_of_an_event_in_progress_shares_its_outcome(  # noqa: PLR0917 - fixtures
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, error: Exception | None, status: int
+) -> None:
+    """Deliveries that come while the first is being handled wait, and answer what it answers."""
+    bell.gate, bell.error = asyncio.Event(), error
+    body = make_body()
+    tasks = [asyncio.create_task(receiver.receive(body=body, headers=signed(body))) for _ in range(3)]
+    await asyncio.sleep(0)
+    bell.gate.set()
+    assert await asyncio.gather(*tasks) == [status] * 3
+    assert len(bell.contexts) == 1
+    assert receiver.counts["duplicate"] == 2
+
+
+@pytest.mark.asyncio
+async def test_whoever_waits_takes_over_from_a_cancelled_first(
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
+) -> None:
+    """If the first delivery is cancelled, one of those waiting runs the handlers, and the rest share."""
+    bell.gate = asyncio.Event()
+    body = make_body()
+    tasks = [asyncio.create_task(receiver.receive(body=body, headers=signed(body))) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    bell.gate.set()
+    assert await asyncio.gather(*tasks[1:]) == [200, 200]
+    assert len(bell.contexts) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_waiter_leaves_the_first_alone(
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
+) -> None:
+    """A duplicate whose sender hangs up does not disturb the handling, nor the other waiter."""
+    bell.gate = asyncio.Event()
+    body = make_body()
+    tasks = [asyncio.create_task(receiver.receive(body=body, headers=signed(body))) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.sleep(0)
+    bell.gate.set()
+    assert list(await asyncio.gather(tasks[0], tasks[2])) == [200, 200]
+    assert tasks[1].cancelled()
+
+
+@pytest.mark.asyncio
+async def test_too_many_at_once_are_503(bell: Bell, clock: Any, make_body: Body, signed: Signed) -> None:
+    """Beyond the limit the bank is asked to come back, and room is made when one is done."""
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, max_simultaneous=1)
+    bell.gate = asyncio.Event()
+    first, second = make_body(), make_body(event_id="event_2")
+    task = asyncio.create_task(receiver.receive(body=first, headers=signed(first)))
+    await asyncio.sleep(0)
+    assert await receiver.receive(body=second, headers=signed(second)) == 503
+    bell.gate.set()
+    assert await task == 200
+    assert await receiver.receive(body=second, headers=signed(second)) == 200
+    assert receiver.counts == {"too_many": 1, "accepted": 2}
+
+
+@pytest.mark.asyncio
+async def test_rotation_is_counted(bell: Bell, clock: Any, make_body: Body, signed: Signed) -> None:
+    """While the old secret is still in use, a counter says so."""
+    receiver = WebhookReceiver(bell.router, secrets=["whsec_new", SECRET], clock=clock)
+    body = make_body()
+    assert await receiver.receive(body=body, headers=signed(body)) == 200
+    assert receiver.counts["older_secret"] == 1
+    other = make_body(event_id="event_2")
+    assert await receiver.receive(body=other, headers=signed(other, "whsec_new")) == 200
+    assert receiver.counts["older_secret"] == 1
+
+
+@pytest.mark.asyncio
+async def test_the_oldest_of_very_many_handled_events_is_forgotten(
+    receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
+) -> None:
+    """Memory is bounded: past the limit, the first event is run again if it comes again."""
+    bodies = [make_body(event_id=f"event_{number}") for number in range(3)]
+    once = receiver._once
+    for body, others in zip(bodies, (module.MAX_REMEMBERED // 2, module.MAX_REMEMBERED // 2, 0), strict=True):
+        assert await receiver.receive(body=body, headers=signed(body)) == 200
+        once.done.update(f"{body!r}{number}" for number in range(others - 1))
+        assert len(once.done) + len(once.done_before) <= module.MAX_REMEMBERED
+    for body in reversed(bodies):
+        assert await receiver.receive(body=body, headers=signed(body)) == 200
+    assert receiver.counts == {"accepted": 4, "duplicate": 2}
+    assert len(bell.contexts) == 4
+
+
+@pytest.mark.parametrize("secrets", ["", [], [""], None, "\ud800"])
+def test_without_a_secret_there_is_no_receiver(bell: Bell, secrets: Any) -> None:
+    """A receiver that could not verify is an error at construction."""
+    with pytest.raises(ConfigurationError):
+        WebhookReceiver(bell.router, secrets=secrets)
+
+
+@pytest.mark.parametrize("limit", ["tolerance_ms", "max_body_bytes", "max_simultaneous"])
+def test_limits_are_positive(bell: Bell, limit: str) -> None:
+    """A limit of nothing would refuse everything."""
+    with pytest.raises(ConfigurationError, match=limit):
+        WebhookReceiver(bell.router, secrets=SECRET, **{limit: 0})  # type: ignore[arg-type]
+
+
+def test_only_a_router_is_taken() -> None:
+    """Passing something else is an error that says what is needed."""
+    with pytest.raises(RouterError, match="a WebhookRouter is needed, not str"):
+        WebhookReceiver("app:router", secrets=SECRET)  # type: ignore[arg-type]
+
+
+class Shelf:
+    """An inbox that keeps events in a dict, and can break."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+        self.broken = False
+        self.working_now = 0
+
+    async def add(self, event: Any, body: bytes, *, received_at: datetime) -> bool:
+        """Keep."""
+        if self.broken:
+            raise OSError("disk full of Gertrude")
+        new = event.id not in self.rows
+        self.rows[event.id] = body
+        return new
+
+    @asynccontextmanager
+    async def worker(self, dispatcher: Any, *, client: Any) -> AsyncIterator[None]:
+        """Work."""
+        if self.broken:
+            raise OSError("no disk")
+        self.working_now += 1
+        yield
+        self.working_now -= 1
+
+
+@pytest.mark.asyncio
+async def test_with_an_inbox_200_means_stored(
+    bell: Bell, clock: Any, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Events are stored byte for byte and not handled here; what cannot be stored is 503."""
+    shelf = Shelf()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, inbox=shelf)
+    body = make_body()
+    assert [await receiver.receive(body=body, headers=signed(body)) for _ in range(2)] == [200, 200]
+    assert shelf.rows == {"event_1": body}
+    shelf.broken = True
+    assert await receiver.receive(body=body, headers=signed(body)) == 503
+    assert receiver.counts == {"accepted": 1, "duplicate": 1, "not_stored": 1}
+    assert bell.contexts == []
+    assert "OSError" in caplog.text
+    assert "Gertrude" not in caplog.text
+
+
+@pytest.mark.parametrize("work", [True, False])
+@pytest.mark.asyncio
+async def test_the_inbox_is_worked_on_once_while_anybody_is_in(bell: Bell, work: bool) -> None:
+    """Two mounts of one receiver start its work once, and the last one to leave stops it."""
+    shelf = Shelf()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=shelf, work=work)
+    async with receiver:
+        async with receiver:
+            assert shelf.working_now == work
+        assert shelf.working_now == work
+    assert shelf.working_now == 0
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_fails_can_be_tried_again(bell: Bell, caplog: pytest.LogCaptureFixture) -> None:
+    """If the inbox cannot be worked on, entering raises and counts for nothing; missing handlers are logged."""
+    shelf = Shelf()
+    shelf.broken = True
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=shelf)
+    with pytest.raises(OSError, match="no disk"):
+        await receiver.__aenter__()
+    shelf.broken = False
+    async with receiver:
+        assert shelf.working_now == 1
+    assert "makes instant_payment.posted mandatory" in caplog.text
