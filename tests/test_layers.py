@@ -113,7 +113,7 @@ WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {}
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_has_its_test_file(module: str) -> None:
-    """``leadpay/client/executor.py`` is tested by ``tests/client/test_executor.py``, a package with code by test_init.py."""
+    """``client/retry.py`` is tested by ``tests/client/test_retry.py``, a package with code by ``test_init.py``."""
     if module in WITHOUT_TESTS_OF_THEIR_OWN:
         return
     path = MODULES[module].relative_to(ROOT)
