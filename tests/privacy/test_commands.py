@@ -65,7 +65,7 @@ async def bank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator
         sent = await lead.instant_payments.send(**PAYMENT)
         await lead.simulate.incoming(account_number_id="account_number_1", amount=7, debtor=OTHER, debtor_agent=AGENT)
         await clock.advance(60)
-        why: dict[str, str] = {"reason": "narrative", "additional_information": DETAILS}
+        why: dict[str, Any] = {"reason": "narrative", "additional_information": DETAILS}
         await lead.instant_payments.request_return(sent.id, **why)
         await lead.simulate.incoming_return_request_rejection(sent.id, **why)
         await clock.advance(60)

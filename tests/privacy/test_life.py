@@ -62,7 +62,7 @@ def make_router(net: Net) -> WebhookRouter:
 
 async def live(lead: LeadClient, clock: ManualClock, net: Net) -> None:
     """Do all that can be done with payments."""
-    why: dict[str, str] = {"reason": "narrative", "additional_information": DETAILS}
+    why: dict[str, Any] = {"reason": "narrative", "additional_information": DETAILS}
     calls = lead.instant_payments
     sent = await calls.send(**PAYMENT)
     await clock.advance(60)

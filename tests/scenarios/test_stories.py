@@ -1,5 +1,7 @@
 """Every status, reason and story that a partner can meet, through the public client, with its webhooks."""
 
+from typing import Any
+
 import pytest
 
 from leadpay import (
@@ -130,7 +132,7 @@ async def test_creating_and_canceling_are_not_told(scene: Scene) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reason", RETURN_REASONS)
-async def test_a_return_carries_every_reason_that_can_be_given(scene: Scene, reason: str) -> None:
+async def test_a_return_carries_every_reason_that_can_be_given(scene: Scene, reason: Any) -> None:
     """Ours out, and theirs in."""
     came, sent = await scene.receive(), await scene.send_to("1234567890")
     ours = await scene.lead.instant_payments.return_payment(came.id, reason=reason, additional_information="As agreed")
@@ -176,12 +178,12 @@ async def test_every_reason_of_a_return_request_can_be_met(scene: Scene) -> None
         assert resolution is not None
         assert (resolution.resolved_by, resolution.rejection_reason) == (ResolvedBy.CLIENT, refusal)
         assert scene.heard() == ["return_request_response_needed"]
-    for reason in set(words(ReturnRequestReason)) - set(RETURN_REQUEST_REASONS):
+    for unsent in set(words(ReturnRequestReason)) - set(RETURN_REQUEST_REASONS):
         other = await scene.receive()
-        scene.bank.ask_back(other.id, reason)
+        scene.bank.ask_back(other.id, unsent)
         active = (await scene.after(other)).active_return_request
         assert active is not None
-        assert active.reason == reason
+        assert active.reason == unsent
     with pytest.raises(ValueError, match="reason"):
         scene.bank.ask_back(came.id, "bad_mood")
 

@@ -1,4 +1,4 @@
-"""One call and its attempts, against a script of answers: no network, no waiting."""
+"""A bank without a network, which responds from a script, and a clock whose sleepers wake at once."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -41,12 +41,12 @@ PAYMENT: dict[str, Any] = {
     "created_at": "2027-01-15T08:00:00Z",
     "updated_at": "2027-01-15T08:00:01Z",
 }
-SILENCE = NoAnswerError("silence")
-REFUSED = RequestNotSentError("no connection")
+NO_ANSWER = NoAnswerError("no answer")
+NOT_SENT = RequestNotSentError("no connection")
 
 
 class Clock:
-    """Time that passes only while somebody sleeps, and then at once."""
+    """Time that passes only in ``sleep``, and then at once."""
 
     def __init__(self) -> None:
         self.time = NOW
@@ -67,39 +67,48 @@ class Clock:
 
 
 class Bank:
-    """Answers from a script, and remembers what it was sent; the last answer is repeated."""
+    """Responds from a script, and records what it was sent; the last response is repeated."""
 
-    def __init__(self, *script: Any, tokens: TokenSource | None = None, policy: RetryPolicy | None = None) -> None:
+    base_url = "https://bank.example"
+
+    def __init__(
+        self,
+        *script: Any,
+        tokens: TokenSource | None = FixedToken("token-1"),  # noqa: B008 - it never changes
+        policy: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
         self.script = list(script)
         self.sent: list[tuple[Request, str | None, float]] = []
         self.clock = Clock()
         self.keys = iter(f"key-{number}" for number in range(100))
-        self.caller = RequestExecutor(
-            self.send,
-            tokens or FixedToken("token-1"),
-            policy or RetryPolicy(),
-            Timeouts(),
-            self.clock,
-            FixedRandom(),
-            lambda: next(self.keys),
+        self.executor = RequestExecutor(
+            self,
+            tokens,
+            policy=policy or RetryPolicy(),
+            timeouts=timeouts or Timeouts(),
+            clock=self.clock,
+            rng=FixedRandom(),
+            new_idempotency_key=lambda: next(self.keys),
         )
-        self.payments = InstantPayments(lambda _=None: self.caller)
-        self.simulate = Simulate(lambda _=None: self.caller)
-        self.events = Events(lambda _=None: self.caller)
+        self.payments = InstantPayments(self.executor)
+        self.simulate = Simulate(self.executor)
+        self.events = Events(self.executor)
+
+    def open(self) -> None:
+        """Be ready."""
 
     async def send(self, request: Request, token: str | None, left: float) -> Response:
-        """Give the next answer, or raise it."""
+        """Return the next response, or raise it."""
         self.sent.append((request, token, left))
-        answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if isinstance(answer, BaseException):
-            raise answer
-        if isinstance(answer, Response):
-            return answer
-        return ok(answer)
+        line = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(line, BaseException):
+            raise line
+        return line if isinstance(line, Response) else ok(line)
 
     @property
     def operations(self) -> list[str]:
-        """What was called, in order."""
+        """The operations that were sent, in order."""
         return [request.operation for request, _, _ in self.sent]
 
     @property
@@ -109,22 +118,22 @@ class Bank:
 
 
 def ok(data: Any) -> Response:
-    """A yes."""
+    """Make a response of success."""
     return Response(200, {}, orjson.dumps(data))
 
 
 def error(status: int, headers: Mapping[str, str] | None = None, **problem: Any) -> Response:
-    """A no."""
+    """Make an error response."""
     return Response(status, headers or {}, orjson.dumps(problem))
 
 
 def payment(**changes: Any) -> dict[str, Any]:
-    """A payment with some fields changed."""
+    """Make a payment with some fields changed."""
     return {**PAYMENT, **changes}
 
 
-def request_of(status: str, resolved_by: str | None = None, at: float = NOW, **more: Any) -> dict[str, Any]:
-    """A return request."""
+def return_request(status: str, resolved_by: str | None = None, at: float = NOW, **more: Any) -> dict[str, Any]:
+    """Make a return request."""
     when = datetime.fromtimestamp(at, UTC).isoformat()
     made = {"status": status, "reason": "fraud_suspected", "created_at": when, **more}
     return made if resolved_by is None else {**made, "resolution": {"resolved_at": when, "resolved_by": resolved_by}}
