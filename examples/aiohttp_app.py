@@ -67,7 +67,7 @@ async def main() -> None:
         order = {"cents": 5000, "account_number": "9900004001", "invoice": "invoice-12345"}
         async with aiohttp.ClientSession() as session, session.post(f"{here}/pay", json=order) as answered:
             print(answered.status, (await answered.json())["status"])
-        await bank.settled()
+        await bank.wait_idle()
         await runner.cleanup()
 
 

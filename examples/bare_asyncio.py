@@ -53,7 +53,7 @@ async def main() -> None:
             await lead.simulate.incoming(
                 account_number_id="account_number_xyz123", amount=5000, debtor=debtor, debtor_agent=agent
             )
-            await bank.settled()
+            await bank.wait_idle()
 
 
 asyncio.run(main())

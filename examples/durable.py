@@ -38,7 +38,7 @@ async def main(path: Path) -> None:
                 debtor=Party(name="Alex Smith", account_number="1234567890"),
                 debtor_agent=Agent(routing_number="111000111"),
             )
-            await bank.settled()
+            await bank.wait_idle()
             print("webhooks:", dict(receiver.counts))
             await credited.wait()
     with closing(sqlite3.connect(path)) as connection:

@@ -50,7 +50,7 @@ async def main() -> None:
             debtor=Party(name="Alex Smith", account_number="1234567890"),
             debtor_agent=Agent(routing_number="111000111"),
         )
-        await bank.settled()
+        await bank.wait_idle()
         server.should_exit = True
         await serving
 

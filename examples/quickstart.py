@@ -38,7 +38,7 @@ async def main() -> None:
             idempotency_key="invoice-12345",
         )
         print("created:", payment.id)
-        await bank.settled()
+        await bank.wait_idle()
         await runner.cleanup()
 
 

@@ -46,7 +46,7 @@ async def main() -> None:
                 creditor=Party(name="Alex Smith", account_number="1234567890"),
                 creditor_agent=Agent(routing_number="111000111"),
             )
-            await bank.settled()
+            await bank.wait_idle()
     tree(sorted(exporter.get_finished_spans(), key=lambda span: span.start_time or 0))
 
 

@@ -43,14 +43,14 @@ async def main() -> None:
         await lead.instant_payments.send(
             account_number_id="account_number_payroll1", amount=310000, creditor=person, creditor_agent=agent
         )
-        await bank.settled()
+        await bank.wait_idle()
     async with banks[1] as bank, bank.client() as lead:
         bank.webhook_url = f"{here}/wallets"
         bank.add_webhook(f"{here}/payroll")  # with the wallets' secret: refused
         await lead.simulate.incoming(
             account_number_id="account_number_wallet1", amount=5000, debtor=person, debtor_agent=agent
         )
-        await bank.settled()
+        await bank.wait_idle()
         print("statuses:", sorted(attempt.status or 0 for attempt in bank.attempts))
     await runner.cleanup()
 

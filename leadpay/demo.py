@@ -121,7 +121,7 @@ class Story:
 
     async def _expect(self, *types: str, payment: InstantPayment | None = None) -> InstantPayment:
         """Wait for the bank to come to rest, compare what was heard, and read the payment again."""
-        await self.bank.settled()
+        await self.bank.wait_idle()
         heard, self.heard = self.heard, []
         wanted = sorted(f"instant_payment.{name}" for name in types)
         self._check(sorted(heard) == wanted, f"heard {', '.join(wanted)}")

@@ -69,10 +69,10 @@ def test_the_table_of_outcomes_is_the_banks() -> None:
     assert [(number, digits, bool(mark), name, bool(reason)) for number, digits, mark, name, reason in rows] == [
         (
             f"{PREFIX}{story.digit}",
-            "RRR" if story.reasons else f"{story.variant:03}",
+            "RRR" if story.has_reasons else f"{story.variant:03}",
             story.incoming,
             story.name,
-            story.reasons,
+            story.has_reasons,
         )
         for story in SCENARIOS
     ]

@@ -69,7 +69,7 @@ async def sandbox(
         clock: Whether time passes by itself, or only when a line such as +3h is typed.
         strict: Answer 403 for account numbers that nobody has opened.
         seed: Makes IDs and faults repeatable.
-        fault: What goes wrong, such as answer_lost:send:3; may be given several times.
+        fault: What goes wrong, such as response_lost:send:3; may be given several times.
     """
     try:
         bank = Sandbox(

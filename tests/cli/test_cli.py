@@ -122,7 +122,7 @@ def test_an_error_inside_the_module_is_shown_whole(handlers: str) -> None:
 def test_a_wrong_fault_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """The kinds that exist are named."""
     assert status_of("sandbox", "--fault", "bogus") == 2
-    assert "answer_lost" in capsys.readouterr().err
+    assert "response_lost" in capsys.readouterr().err
 
 
 def test_serve_without_a_secret_is_one_line(handlers: str, capsys: pytest.CaptureFixture[str]) -> None:

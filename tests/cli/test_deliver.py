@@ -13,7 +13,7 @@ from leadpay.cli.deliver import MAX_SEEN, Follower, change_field
 from leadpay.errors import ConfigurationError, RequestNotSentError
 from leadpay.webhooks import HEADER, verify
 from tests.support.scene import Scene
-from tests.support.webhook_endpoint import Ear
+from tests.support.webhook_endpoint import WebhookEndpoint
 
 SECRET = "whsec_desk"
 
@@ -21,11 +21,11 @@ SECRET = "whsec_desk"
 @pytest.mark.asyncio
 async def test_a_triggered_webhook_arrives_signed_and_changed(invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the type, in the direction, with the fields that were set."""
-    async with Ear().listening() as ear:
+    async with WebhookEndpoint().listening() as endpoint:
         arguments = ["posted", "--direction", "incoming", "--set", "amount=4200", "--set", "debtor.name=Jo Doe"]
-        assert await invoke("trigger", *arguments, "--to", ear.url, "--secret", f"{SECRET},whsec_older") == 0
-        [event] = ear.heard
-        assert ear.is_signed(SECRET)
+        assert await invoke("trigger", *arguments, "--to", endpoint.url, "--secret", f"{SECRET},whsec_older") == 0
+        [event] = endpoint.events
+        assert endpoint.is_signed(SECRET)
     assert event["event"] == "instant_payment.posted"
     assert (event["object"]["direction"], event["object"]["amount"]) == ("incoming", 4200)
     assert event["object"]["debtor"]["name"] == "Jo Doe"
@@ -38,9 +38,9 @@ async def test_a_refusal_is_an_exit_status(
     answers: list[int], status: int, invoke: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Anything but 2xx is a no; with --json a program can read which."""
-    async with Ear().listening() as ear:
-        ear.answers = list(answers)
-        assert await invoke("trigger", "ach.returned", "--to", ear.url, "--secret", SECRET, "--json") == status
+    async with WebhookEndpoint().listening() as endpoint:
+        endpoint.statuses = list(answers)
+        assert await invoke("trigger", "ach.returned", "--to", endpoint.url, "--secret", SECRET, "--json") == status
     assert json.loads(capsys.readouterr().out)["status"] == answers[0]
 
 
@@ -113,14 +113,14 @@ async def test_listening_delivers_what_is_on_the_list_once(
 ) -> None:
     """Oldest first, signed, and again where it was refused."""
     await online.send_to("1234567890")
-    async with Ear().listening() as ear:
-        ear.answers = [500]
-        arguments = ["--to", ear.url, "--secret", SECRET, "--since", "2025-01-01", "--once"]
+    async with WebhookEndpoint().listening() as endpoint:
+        endpoint.statuses = [500]
+        arguments = ["--to", endpoint.url, "--secret", SECRET, "--since", "2025-01-01", "--once"]
         assert await invoke("listen", *arguments) == 0
-        assert ear.types == ["posted", "posted", "counterparty_status_updated"]
-        assert ear.is_signed(SECRET)
+        assert endpoint.types == ["posted", "posted", "counterparty_status_updated"]
+        assert endpoint.is_signed(SECRET)
         assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["200", "200"]
-        ear.answers = [500] * 6
+        endpoint.statuses = [500] * 6
         assert await invoke("listen", *arguments, "--json") == 1
         assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [500, 500]
 
@@ -131,19 +131,19 @@ async def test_listening_goes_on_until_it_is_stopped(
 ) -> None:
     """What happens meanwhile is delivered; Ctrl-C ends it with 0; a secret is made up and printed."""
     monkeypatch.delenv("LEAD_WEBHOOK_SECRETS")
-    async with Ear().listening() as ear:
+    async with WebhookEndpoint().listening() as endpoint:
         listening = asyncio.create_task(
-            invoke("listen", "--to", ear.url, "--interval", "0.01", "--since", "2025-01-01")
+            invoke("listen", "--to", endpoint.url, "--interval", "0.01", "--since", "2025-01-01")
         )
         await online.send_to("1234567890")
-        while len(ear.heard) < 2:
-            await ear.arrived.wait()
-            ear.arrived.clear()
+        while len(endpoint.events) < 2:
+            await endpoint.arrived.wait()
+            endpoint.arrived.clear()
         os.kill(os.getpid(), signal.SIGINT)
         assert await listening == 0
-        assert len(ear.heard) == 2
+        assert len(endpoint.events) == 2
         out = capsys.readouterr().out
-        assert ear.is_signed(out.splitlines()[0].removeprefix("export LEAD_WEBHOOK_SECRETS="))
+        assert endpoint.is_signed(out.splitlines()[0].removeprefix("export LEAD_WEBHOOK_SECRETS="))
 
 
 @pytest.mark.asyncio
@@ -151,15 +151,15 @@ async def test_listening_goes_on_until_it_is_stopped(
 async def test_ctrl_c_ends_a_long_backlog(options: tuple[str, ...], status: int, online: Scene, invoke: Any) -> None:
     """What is still to be delivered is left; whoever waits for the end of it is told so."""
     await online.send_to("1234567890")
-    async with Ear().listening() as ear:
-        ear.gate = asyncio.Event()  # nothing is answered
-        arguments = ["--to", ear.url, "--secret", SECRET, "--since", "2025-01-01", *options]
+    async with WebhookEndpoint().listening() as endpoint:
+        endpoint.gate = asyncio.Event()  # nothing is answered
+        arguments = ["--to", endpoint.url, "--secret", SECRET, "--since", "2025-01-01", *options]
         listening = asyncio.create_task(invoke("listen", *arguments))
-        await ear.arrived.wait()
+        await endpoint.arrived.wait()
         os.kill(os.getpid(), signal.SIGINT)
         assert await listening == status
-        ear.gate.set()
-        assert len(ear.heard) == 1
+        endpoint.gate.set()
+        assert len(endpoint.events) == 1
 
 
 @pytest.mark.asyncio
@@ -182,12 +182,12 @@ async def test_an_interval_of_nothing_is_refused(online: Scene, invoke: Any) -> 
 @pytest.mark.asyncio
 async def test_what_was_delivered_is_remembered_in_bounds(online: Scene) -> None:
     """Each look begins a minute behind the newest event, and delivers none twice."""
-    async with Ear().listening() as ear:
+    async with WebhookEndpoint().listening() as endpoint:
         payment = await online.send_to("1234567890")
-        follower = Follower(online.lead, ear.url, SECRET, payment.created_at)
+        follower = Follower(online.lead, endpoint.url, SECRET, payment.created_at)
         follower._seen.update({f"event_{number}": None for number in range(MAX_SEEN)})
         await follower.look()
         await follower.look()
-        assert len(ear.heard) == 2
+        assert len(endpoint.events) == 2
         assert len(follower._seen) == MAX_SEEN
-        assert orjson.loads(ear.bodies[0]) == ear.heard[0]
+        assert orjson.loads(endpoint.bodies[0]) == endpoint.events[0]

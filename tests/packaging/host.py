@@ -31,10 +31,10 @@ async def main(on_error: OnError) -> None:
                 debtor=Party(name="Alex Smith", account_number="1234567890"),
                 debtor_agent=Agent(routing_number="111000111"),
             )
-            await bank.settled()
+            await bank.wait_idle()
             payment = (await lead.instant_payments.list(direction="incoming", limit=1)).objects[0]
             await lead.instant_payments.return_payment(payment.id, reason="customer_requested")
-            await bank.settled()
+            await bank.wait_idle()
     told = {"loaded": [one.distribution for one in loaded], "neighbour": neighbour, "counts": receiver.counts}
     print(json.dumps(told))  # noqa: T201 - the test reads it
 

@@ -36,7 +36,7 @@ from tests.privacy.net import (
     caught,
 )
 from tests.support.installed import Installed
-from tests.support.webhook_endpoint import Ear
+from tests.support.webhook_endpoint import WebhookEndpoint
 
 PERSONAL = {"name", "other name", "account number", "other account number", "description", "details"}
 ROUTER = "from leadpay import WebhookRouter\nrouter = WebhookRouter()\n@router.posted\nasync def post(event): ...\n"
@@ -127,12 +127,12 @@ async def test_an_inbox_on_a_screen(
 async def test_listening_triggering_and_backfilling_on_a_screen(bank: Sandbox, net: Net, tmp_path: Path) -> None:
     """What goes out has it all, and is signed; the lines on the screen have IDs."""
     since = ("--since", "2020-01-01")
-    async with Ear().listening() as ear:
-        await invoke("listen", "--to", ear.url, "--once", *since)
-        assert caught(b"".join(ear.bodies).decode()) == PERSONAL
-        await invoke("trigger", "posted", "--to", ear.url, "--set", f"creditor.name={NAME}", "--json")
-        assert caught(ear.bodies[-1].decode()) == {"name"}
-    assert ear.is_signed(WEBHOOK_SECRET)
+    async with WebhookEndpoint().listening() as endpoint:
+        await invoke("listen", "--to", endpoint.url, "--once", *since)
+        assert caught(b"".join(endpoint.bodies).decode()) == PERSONAL
+        await invoke("trigger", "posted", "--to", endpoint.url, "--set", f"creditor.name={NAME}", "--json")
+        assert caught(endpoint.bodies[-1].decode()) == {"name"}
+    assert endpoint.is_signed(WEBHOOK_SECRET)
     await invoke("backfill", "--inbox", f"sqlite:///{tmp_path / 'inbox.db'}")
 
 

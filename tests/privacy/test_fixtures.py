@@ -34,7 +34,7 @@ async def test_values(leadpay_client, leadpay_sandbox, leadpay_clock, leadpay_de
 
 @pytest.mark.asyncio
 async def test_unknown(leadpay_client, leadpay_sandbox):
-    leadpay_sandbox.fault("answer_lost:send:100")
+    leadpay_sandbox.faults.add("response_lost:send:100")
     await leadpay_client.instant_payments.send(**net.PAYMENT)
 
 @pytest.mark.asyncio

@@ -95,7 +95,7 @@ async def test_a_payment_s_whole_life_leaves_nothing_where_it_does_not_belong(ne
     clock, path = ManualClock(), tmp_path / "inbox.db"
     settings: dict[str, Any] = {"client_secret": CLIENT_SECRET, "webhook_secret": WEBHOOK_SECRET}
     async with (
-        Sandbox(clock=clock, delay=1, faults=["answer_lost:send:1"], **settings) as bank,
+        Sandbox(clock=clock, delay=1, faults=["response_lost:send:1"], **settings) as bank,
         SqliteInbox(path) as inbox,
         bank.client(observer=net.observe, clock=_Leaping(clock)) as lead,
     ):
