@@ -77,7 +77,7 @@ def test_check_lists_the_events_that_the_plugin_does_not_handle(environment: Env
     done = environment.run("-m", "leadpay", "check", "leadpay_ledger:router", "--json")
     assert done.returncode == 1, done.stderr
     result = json.loads(done.stdout)
-    assert [route["handler"] for route in result["routes"]] == ["leadpay_ledger:credit", "leadpay_ledger:reverse"]
+    assert [route["handler"] for route in result["routes"]] == ["leadpay_ledger:credit", "leadpay_ledger:debit"]
     assert result["missing"] == ["instant_payment.return_request_response_needed"]
 
 
@@ -123,7 +123,7 @@ def test_a_plugin_that_raises_does_not_stop_other_handlers(
     environment: Environment, broken: Break, tmp_path: Path
 ) -> None:
     """The other handlers run, and the response makes the bank send the event again."""
-    broken("    await context.state.enter(event.payment, event", "    raise OSError\n    (event")
+    broken("    await context.state.record(event.payment, event", "    raise OSError\n    (event")
     done = environment.run(HOST, LEDGER_DATABASE=str(tmp_path / "ledger.db"))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
