@@ -1,4 +1,4 @@
-"""Tables and fields on a screen, with personal data masked."""
+"""Printed tables and fields, with personal data masked."""
 
 from datetime import UTC, datetime
 

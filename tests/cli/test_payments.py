@@ -1,4 +1,4 @@
-"""``leadpay payments``: a table for people, JSON for programs, and nothing personal on a screen."""
+"""``leadpay payments``: a table for people, JSON for programs, and personal data is masked."""
 
 import json
 from typing import Any
