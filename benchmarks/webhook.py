@@ -7,7 +7,7 @@ from time import perf_counter
 import orjson
 
 from benchmarks.receivers import PEERS, Receiver, leadpay, leadpay_receive, present
-from benchmarks.rounds import Answer, Contestant, Run, take_turns
+from benchmarks.rounds import Contestant, Report, Run, run_rounds
 from benchmarks.samples import SECRET, body, unknown_body
 
 GOAL = "<= 2.6"
@@ -43,7 +43,7 @@ def _whole() -> Run:
     return run
 
 
-def answer(*, quick: bool) -> Answer:
+def measure(*, quick: bool) -> list[Report]:
     """Measure."""
     ours = [
         Contestant("leadpay", _run(leadpay()), GOAL),
@@ -52,5 +52,5 @@ def answer(*, quick: bool) -> Answer:
     ]
     peers = [Contestant(one.name, _run(one)) for one in present(PEERS)]
     contestants = [Contestant("hmac.digest + orjson.loads", _floor), *ours, *peers]
-    results = asyncio.run(take_turns(contestants, rounds=6 if quick else 60, times=50 if quick else TIMES))
-    return Answer("a webhook, received", "seconds", results)
+    results = asyncio.run(run_rounds(contestants, rounds=6 if quick else 60, times=50 if quick else TIMES))
+    return [Report("a webhook, received", "seconds", results)]

@@ -1,4 +1,4 @@
-"""Webhooks of strangers and of the bank, and settings: what is wrong with them is said, and not what they are."""
+"""Refused webhooks and wrong settings: errors and logs name the problem and do not quote the value."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from leadpay.webhooks.event import parse
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign, verify
-from tests.privacy.net import (
+from tests.privacy.leaks import (
     CANARIES,
     CLIENT_SECRET,
     NAME,
@@ -25,8 +25,8 @@ from tests.privacy.net import (
     PAYMENT,
     TOKEN,
     WEBHOOK_SECRET,
-    Net,
-    caught,
+    LeakDetector,
+    find_canaries,
 )
 from tests.webhooks.conftest import NOW, StoppedClock
 
@@ -39,7 +39,7 @@ def header(body: bytes, at: int = AT, secret: str = WEBHOOK_SECRET) -> dict[str,
     return {HEADER: sign(body, secret, at)}
 
 
-STRANGERS = [
+FORGED_HEADERS = [
     {},
     {HEADER: EVERYTHING},
     {HEADER: f"t={EVERYTHING},v0={EVERYTHING}"},
@@ -50,26 +50,26 @@ STRANGERS = [
 ]
 
 
-def hear(net: Net, **settings: Any) -> WebhookReceiver:
+def make_receiver(leaks: LeakDetector, **settings: Any) -> WebhookReceiver:
     """A receiver with two secrets."""
     return WebhookReceiver(
         WebhookRouter("canaries"),
         secrets=[WEBHOOK_SECRET, OLDER_SECRET],
         clock=StoppedClock(),
-        observer=net.observe,
+        observer=leaks.observe,
         **settings,
     )
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("headers", STRANGERS, ids=range(len(STRANGERS)))
-async def test_what_a_stranger_sends_is_refused_and_not_quoted(headers: dict[str, str], net: Net) -> None:
-    """By the receiver, and by ``verify``."""
-    receiver = hear(net)
+@pytest.mark.parametrize("headers", FORGED_HEADERS, ids=range(len(FORGED_HEADERS)))
+async def test_a_forged_webhook_is_refused_and_not_quoted(headers: dict[str, str], leaks: LeakDetector) -> None:
+    """This holds for the receiver and for ``verify``."""
+    receiver = make_receiver(leaks)
     assert await receiver.receive(body=EVERYTHING.encode(), headers=headers) == 401
     with pytest.raises(errors.SignatureError) as found:
         verify(EVERYTHING.encode(), headers.get(HEADER), [WEBHOOK_SECRET, OLDER_SECRET], now_ms=AT)
-    net.show(error=found.value, receiver=receiver, counts=receiver.counts)
+    leaks.record(error=found.value, receiver=receiver, counts=receiver.counts)
 
 
 @pytest.mark.asyncio
@@ -84,28 +84,28 @@ async def test_what_a_stranger_sends_is_refused_and_not_quoted(headers: dict[str
         json.dumps({**UNREADABLE, "object": {"creditor": {"name": [NAME]}, "amount": EVERYTHING}}).encode(),
     ],
 )
-async def test_an_authentic_body_that_cannot_be_read_is_not_quoted(body: bytes, net: Net) -> None:
-    """Only the paths of fields that we know are."""
-    receiver = hear(net)
+async def test_a_malformed_authentic_body_is_not_quoted(body: bytes, leaks: LeakDetector) -> None:
+    """Only the paths of known fields are in the error."""
+    receiver = make_receiver(leaks)
     assert await receiver.receive(body=body, headers=header(body)) == 400
     with pytest.raises(errors.MalformedEventError) as found:
         parse(body)
-    net.show(error=found.value)
+    leaks.record(error=found.value)
 
 
 @pytest.mark.asyncio
-async def test_an_event_of_another_product_is_not_quoted(net: Net) -> None:
-    """It is handled by nobody, which is logged with a handler to paste."""
+async def test_an_event_of_another_product_is_not_quoted(leaks: LeakDetector) -> None:
+    """It has no handler, which is logged with a handler to paste."""
     body = json.dumps({**UNREADABLE, "event": "ach.returned", "object": {"name": NAME, "text": EVERYTHING}}).encode()
-    receiver = hear(net)
+    receiver = make_receiver(leaks)
     assert await receiver.receive(body=body, headers=header(body, secret=OLDER_SECRET)) == 200
     assert await receiver.receive(body=body, headers=header(body)) == 200
-    net.show(event=parse(body))
-    assert any("paste this one" in record.getMessage() for record in net.logs)
+    leaks.record(event=parse(body))
+    assert any("paste this one" in record.getMessage() for record in leaks.logs)
 
 
-def test_secrets_are_in_no_repr(net: Net) -> None:
-    """Of settings, credentials, tokens, clients, receivers and inboxes."""
+def test_secrets_are_in_no_repr(leaks: LeakDetector) -> None:
+    """This covers settings, credentials, tokens, clients, receivers and inboxes."""
     url = f"postgresql://me:{PASSWORD}@127.0.0.1:1/lead"
     settings = Settings.from_env(
         {
@@ -115,29 +115,35 @@ def test_secrets_are_in_no_repr(net: Net) -> None:
             "LEAD_INBOX": url,
         }
     )
-    assert caught(f"{settings.client_secret} {settings.webhook_secrets} {settings.inbox}") == {
+    assert find_canaries(f"{settings.client_secret} {settings.webhook_secrets} {settings.inbox}") == {
         "client secret",
         "webhook secret",
         "older webhook secret",
         "database password",
     }
-    net.show(settings=settings, credentials=Credentials(client_id="me", client_secret=CLIENT_SECRET))
-    net.show(token=AccessToken(access_token=TOKEN), receiver=hear(net), dispatcher=hear(net).dispatcher)
-    net.show(lead=LeadClient(client_id="me", client_secret=CLIENT_SECRET), fixed=LeadClient(token=TOKEN))
+    leaks.record(settings=settings, credentials=Credentials(client_id="me", client_secret=CLIENT_SECRET))
+    leaks.record(
+        token=AccessToken(access_token=TOKEN), receiver=make_receiver(leaks), dispatcher=make_receiver(leaks).dispatcher
+    )
+    leaks.record(lead=LeadClient(client_id="me", client_secret=CLIENT_SECRET), fixed=LeadClient(token=TOKEN))
 
 
-def test_requests_and_responses_are_in_no_repr_with_their_bodies(net: Net) -> None:
-    """Error trackers write the repr of every local variable."""
+def test_the_reprs_of_requests_and_responses_have_no_bodies(leaks: LeakDetector) -> None:
+    """Error trackers store the repr of every local variable."""
     asking = token_request(Credentials(client_id="me", client_secret=CLIENT_SECRET))
     sending = requests.send(**PAYMENT, currency_code="USD", key="mine")
-    answer = Response(200, {"X-Token": TOKEN}, sending.body)
-    assert caught(f"{asking.body!r} {sending.body!r} {answer.body!r}") >= {"client secret", "name", "account number"}
-    net.show(asking=asking, sending=sending, answer=answer)
+    response = Response(200, {"X-Token": TOKEN}, sending.body)
+    assert find_canaries(f"{asking.body!r} {sending.body!r} {response.body!r}") >= {
+        "client secret",
+        "name",
+        "account number",
+    }
+    leaks.record(asking=asking, sending=sending, response=response)
 
 
 @pytest.mark.asyncio
-async def test_settings_that_are_wrong_are_named_and_not_quoted(net: Net) -> None:
-    """What was meant for one variable may have been put into another."""
+async def test_wrong_settings_are_named_and_not_quoted(leaks: LeakDetector) -> None:
+    """A user may have put a secret into the wrong variable."""
     wrong: list[Any] = [
         lambda: config.base_url(CLIENT_SECRET, None),
         lambda: config.base_url(None, f"https://me:{PASSWORD}@api.lead.bank"),
@@ -155,4 +161,4 @@ async def test_settings_that_are_wrong_are_named_and_not_quoted(net: Net) -> Non
     for number, make in enumerate(wrong):
         with pytest.raises(errors.ConfigurationError) as found:
             make()
-        net.show(**{f"setting {number}": found.value})
+        leaks.record(**{f"setting {number}": found.value})

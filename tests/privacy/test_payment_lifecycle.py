@@ -1,4 +1,4 @@
-"""A payment's whole life: calls, webhooks, handlers, an inbox and its dead letters; nothing of it gets out."""
+"""A payment from send to return, with webhooks, handlers, an inbox and dead letters: nothing leaks."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
-from tests.privacy.net import (
+from tests.privacy.leaks import (
     AGENT,
     CLIENT_SECRET,
     DETAILS,
@@ -26,18 +26,18 @@ from tests.privacy.net import (
     PAYMENT,
     REASON,
     WEBHOOK_SECRET,
-    Net,
-    caught,
+    LeakDetector,
+    find_canaries,
 )
 
 
-def make_router(net: Net) -> WebhookRouter:
-    """Handlers that end in every way there is, and show what they were given."""
+def make_router(leaks: LeakDetector) -> WebhookRouter:
+    """Handlers that end in every possible way, and record their arguments."""
     router = WebhookRouter("canaries")
 
     @router.posted(direction="outgoing", retries=())
     async def fail(event: InstantPaymentEvent, context: Context) -> None:
-        net.show(event=event, context=context)
+        leaks.record(event=event, context=context)
         raise ValueError(MESSAGE, event.payment.creditor.name)
 
     @router.posted(direction="incoming")
@@ -51,7 +51,7 @@ def make_router(net: Net) -> WebhookRouter:
 
     @router.counterparty_status_update
     async def refresh(event: InstantPaymentEvent, context: Context) -> None:
-        net.show(refreshed=await context.refresh())
+        leaks.record(refreshed=await context.refresh())
 
     @router.return_request_response_needed(timeout=0.01, retries=())
     async def hang(event: InstantPaymentEvent) -> None:
@@ -60,8 +60,8 @@ def make_router(net: Net) -> WebhookRouter:
     return router
 
 
-async def live(lead: LeadClient, clock: ManualClock, net: Net) -> None:
-    """Do all that can be done with payments."""
+async def use_all_operations(lead: LeadClient, clock: ManualClock, leaks: LeakDetector) -> None:
+    """Call every operation of payments and events."""
     why: dict[str, Any] = {"reason": "narrative", "additional_information": DETAILS}
     calls = lead.instant_payments
     sent = await calls.send(**PAYMENT)
@@ -74,75 +74,75 @@ async def live(lead: LeadClient, clock: ManualClock, net: Net) -> None:
     (received,) = (await calls.list(direction="incoming")).objects
     await lead.simulate.incoming_return_request(received.id, **why)
     await clock.advance(60)
-    turned_down = await calls.reject_return_request(received.id, **why)
+    rejected = await calls.reject_return_request(received.id, **why)
     returned = await calls.return_payment(received.id, **why)
     canceled = await calls.cancel((await calls.send(**PAYMENT)).id)
     await clock.advance(60)
-    net.show(sent=sent, asked=asked, received=received, turned_down=turned_down, returned=returned, canceled=canceled)
-    net.show(available=await calls.check_availability("111000111"), read=await calls.retrieve(sent.id))
+    leaks.record(sent=sent, asked=asked, received=received, rejected=rejected, returned=returned, canceled=canceled)
+    leaks.record(available=await calls.check_availability("111000111"), read=await calls.retrieve(sent.id))
     page, events = await calls.list(), await lead.events.list()
-    net.show(page=page, pages=calls.list(), events=events, event=await lead.events.retrieve(events.objects[0].id))
-    # The net has holes of the right size: what the program itself gets has it all.
-    assert {"name", "account number", "description"} <= caught(
+    leaks.record(page=page, pages=calls.list(), events=events, event=await lead.events.retrieve(events.objects[0].id))
+    # The detector finds canaries: the objects that the program gets have them.
+    assert {"name", "account number", "description"} <= find_canaries(
         str([one.creditor.name for one in page.objects])
         + str([(one.creditor.account_number, one.description) for one in page.objects])
     )
 
 
 @pytest.mark.asyncio
-async def test_a_payment_s_whole_life_leaves_nothing_where_it_does_not_belong(net: Net, tmp_path: Path) -> None:
-    """Only the inbox has names and numbers, in the bodies of events, and once they are purged not even its file."""
+async def test_the_lifecycle_of_a_payment_leaks_no_personal_data(leaks: LeakDetector, tmp_path: Path) -> None:
+    """Only bodies of stored events have names and numbers; after a purge, the database file has none."""
     clock, path = ManualClock(), tmp_path / "inbox.db"
     settings: dict[str, Any] = {"client_secret": CLIENT_SECRET, "webhook_secret": WEBHOOK_SECRET}
     async with (
         Sandbox(clock=clock, delay=1, faults=["response_lost:send:1"], **settings) as bank,
         SqliteInbox(path) as inbox,
-        bank.client(observer=net.observe, clock=_Leaping(clock)) as lead,
+        bank.client(observer=leaks.observe, clock=_InstantClock(clock)) as lead,
     ):
         secrets = [WEBHOOK_SECRET]
         receiver = WebhookReceiver(
-            make_router(net),
+            make_router(leaks),
             secrets=secrets,
             inbox=inbox,
             client=lead,
             clock=clock,
             work=False,
-            observer=net.observe,
+            observer=leaks.observe,
         )
         async with listening(receiver) as bank.webhook_url:
-            await live(lead, clock, net)
+            await use_all_operations(lead, clock, leaks)
         worker = Worker(inbox, receiver.dispatcher, client=lead)
         await worker.run_due()
-        net.canaries |= {f"token {number}": token for number, token in enumerate(bank.tokens._grants)}
-        net.show(lead=lead, receiver=receiver, bank=bank, inbox=inbox, worker=worker, router=receiver.router)
-        kept = [one async for one in inbox.events()]
-        await look_at(kept, net)
-        net.show(stats=await inbox.stats())
-        assert sum(count for count, _ in net.told.points()["lead.inbox.dead_letters"]) == 3
-        for one in kept:
+        leaks.canaries |= {f"token {number}": token for number, token in enumerate(bank.tokens._grants)}
+        leaks.record(lead=lead, receiver=receiver, bank=bank, inbox=inbox, worker=worker, router=receiver.router)
+        stored = [one async for one in inbox.events()]
+        await record_dead_letters(stored, leaks)
+        leaks.record(stats=await inbox.stats())
+        assert sum(count for count, _ in leaks.told.points()["lead.inbox.dead_letters"]) == 3
+        for one in stored:
             await inbox.discard(one.event_id, reason="", now=clock.now())
         await inbox.purge(before=datetime.max.replace(tzinfo=UTC))
-    assert caught(path.read_bytes().decode("latin-1")) == {"discarding"}
+    assert find_canaries(path.read_bytes().decode("latin-1")) == {"discarding"}
 
 
-async def look_at(kept: list[Any], net: Net) -> None:
-    """Show what is known of dead letters; a body is where the rest belongs."""
-    ended = [(one.state, handling.error) for one in kept for handling in one.handlings.values()]
+async def record_dead_letters(stored: list[Any], leaks: LeakDetector) -> None:
+    """Record dead letters without their bodies, which are allowed to have personal data."""
+    ended = [(one.state, handling.error) for one in stored for handling in one.handlings.values()]
     assert {state for state, _ in ended} >= {"dead", "waiting"}
     assert REASON in [error for _, error in ended]
     errors = [error for _, error in ended if error not in {None, REASON}]
     assert any("ValueError" in str(error) for error in errors)
     assert any("TimeoutError" in str(error) for error in errors)
-    net.show(dead_letters="\n".join(map(str, errors)))
-    assert {"name", "other account number", "details"} <= caught(b"".join(one.body for one in kept).decode())
-    net.show(deliveries=[attrs.evolve(one, handlings={}) for one in kept])
+    leaks.record(dead_letters="\n".join(map(str, errors)))
+    assert {"name", "other account number", "details"} <= find_canaries(b"".join(one.body for one in stored).decode())
+    leaks.record(stored=[attrs.evolve(one, handlings={}) for one in stored])
 
 
-class _Leaping:
-    """The bank's own time; whoever waits moves on at once."""
+class _InstantClock:
+    """The time of the bank; sleeping returns at once."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.now, self.monotonic = clock.now, clock.monotonic
 
     async def sleep(self, seconds: float) -> None:
-        """Move on."""
+        """Return at once."""

@@ -1,4 +1,4 @@
-"""What the commands print: nothing personal, unless it is asked for."""
+"""Commands print no personal data unless it is asked for."""
 
 import asyncio
 import json
@@ -13,15 +13,14 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from leadpay import demo
-from leadpay.cli import app, run
+from leadpay.cli import app, demo, run
 from leadpay.inbox import HandlerRun, open_inbox
 from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.plugins import load_plugins
 from leadpay.webhooks.router import WebhookRouter
 from tests.inbox.gates import until
-from tests.privacy.net import (
+from tests.privacy.leaks import (
     AGENT,
     CANARIES,
     CLIENT_SECRET,
@@ -32,8 +31,8 @@ from tests.privacy.net import (
     PAYMENT,
     REASON,
     WEBHOOK_SECRET,
-    Net,
-    caught,
+    LeakDetector,
+    find_canaries,
 )
 from tests.support.installed import Installed
 from tests.support.webhook_endpoint import WebhookEndpoint
@@ -50,7 +49,7 @@ async def invoke(*arguments: str) -> Any:
 
 
 async def stop(command: asyncio.Task[Any]) -> None:
-    """End a command that runs until a signal."""
+    """Stop a command that runs until a signal."""
     if not command.done():
         os.kill(os.getpid(), signal.SIGTERM)
     await command
@@ -58,7 +57,7 @@ async def stop(command: asyncio.Task[Any]) -> None:
 
 @pytest_asyncio.fixture
 async def bank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Sandbox]:
-    """A bank with payments both ways and a return request, and an environment that leads there."""
+    """A simulated bank with payments and a return request, and the environment to call it."""
     clock = ManualClock()
     secrets: dict[str, Any] = {"client_id": "me", "client_secret": CLIENT_SECRET, "webhook_secret": WEBHOOK_SECRET}
     async with Sandbox(clock=clock, delay=1, **secrets) as found, found.client() as lead:
@@ -82,66 +81,74 @@ async def bank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.mark.asyncio
-async def test_payments_and_events_on_a_screen(bank: Sandbox, net: Net, capsys: pytest.CaptureFixture[str]) -> None:
-    """As tables and field by field; whole as JSON, for programs."""
-    screen = ""
+async def test_payments_and_events_are_printed_without_personal_data(
+    bank: Sandbox, leaks: LeakDetector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables and fields are masked; JSON has everything."""
+    printed = ""
     for kind in ("payments", "events"):
         await invoke(kind, "list", "--json")
         listed = capsys.readouterr().out
-        assert caught(listed) == PERSONAL
+        assert find_canaries(listed) == PERSONAL
         await invoke(kind, "list")
         for line in listed.splitlines():
             await invoke(kind, "show", json.loads(line)["id"])
-        screen += capsys.readouterr().out
-    assert f"…{OTHER.account_number[-4:]}" in screen
-    net.show(screen=screen)
+        printed += capsys.readouterr().out
+    assert f"…{OTHER.account_number[-4:]}" in printed
+    leaks.record(printed=printed)
 
 
 @pytest.mark.asyncio
-async def test_an_inbox_on_a_screen(
-    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_stored_events_are_printed_without_personal_data(
+    leaks: LeakDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also events about what this version knows nothing of; the body is in ``show --json`` alone."""
+    """This includes events of types that leadpay does not know; only ``show --json`` prints the body."""
     url = f"sqlite:///{tmp_path / 'inbox.db'}"
     monkeypatch.setenv("LEAD_INBOX", url)
     event: dict[str, Any] = {"id": "event_1", "created_at": "2024-03-01T09:30:00Z", "event": "ach.returned"}
     event["object"] = {"id": "ach_1", "holder": NAME, "account": {"number": 70551234987612345}, "more": dict(CANARIES)}
     body = json.dumps(event).encode()
-    async with open_inbox(url) as kept:
-        await kept.add(parse(body), body, received_at=datetime.now(UTC))
-        (claim,) = await kept.claim(1, now=datetime.now(UTC).timestamp(), lease=60)
+    async with open_inbox(url) as inbox:
+        await inbox.add(parse(body), body, received_at=datetime.now(UTC))
+        (claim,) = await inbox.claim(1, now=datetime.now(UTC).timestamp(), lease=60)
         dead = HandlerRun(handler="shop:book", state="dead", attempts=1, error="ValueError")
-        await kept.record_result(claim.lease, "event_1", dead, closes="dead", now=0.0)
-        await kept.release(claim.lease, due_at=None)
+        await inbox.record_result(claim.lease, "event_1", dead, closes="dead", now=0.0)
+        await inbox.release(claim.lease, due_at=None)
     for command in (("stats",), ("list",), ("list", "--json"), ("show", "event_1"), ("replay", "--dead")):
         await invoke("inbox", *command)
     await invoke("inbox", "discard", "event_1", "--reason", REASON)
-    net.show(screen=capsys.readouterr().out)
+    leaks.record(printed=capsys.readouterr().out)
     await invoke("inbox", "show", "event_1")
-    assert caught(capsys.readouterr().out) == {"discarding"}
+    assert find_canaries(capsys.readouterr().out) == {"discarding"}
     await invoke("inbox", "show", "event_1", "--json")
-    assert caught(capsys.readouterr().out) == set(CANARIES)
+    assert find_canaries(capsys.readouterr().out) == set(CANARIES)
 
 
 @pytest.mark.asyncio
-async def test_listening_triggering_and_backfilling_on_a_screen(bank: Sandbox, net: Net, tmp_path: Path) -> None:
-    """What goes out has it all, and is signed; the lines on the screen have IDs."""
+async def test_delivered_events_are_printed_without_personal_data(
+    bank: Sandbox, leaks: LeakDetector, tmp_path: Path
+) -> None:
+    """The webhooks have all data and are signed; the printed lines have IDs."""
     since = ("--since", "2020-01-01")
-    async with WebhookEndpoint().listening() as endpoint:
-        await invoke("listen", "--to", endpoint.url, "--once", *since)
-        assert caught(b"".join(endpoint.bodies).decode()) == PERSONAL
-        await invoke("trigger", "posted", "--to", endpoint.url, "--set", f"creditor.name={NAME}", "--json")
-        assert caught(endpoint.bodies[-1].decode()) == {"name"}
-    assert endpoint.is_signed(WEBHOOK_SECRET)
+    async with WebhookEndpoint().listening() as ear:
+        await invoke("listen", "--to", ear.url, "--once", *since)
+        assert find_canaries(b"".join(ear.bodies).decode()) == PERSONAL
+        await invoke("trigger", "posted", "--to", ear.url, "--set", f"creditor.name={NAME}", "--json")
+        assert find_canaries(ear.bodies[-1].decode()) == {"name"}
+    assert ear.is_signed(WEBHOOK_SECRET)
     await invoke("backfill", "--inbox", f"sqlite:///{tmp_path / 'inbox.db'}")
 
 
 @pytest.mark.asyncio
-async def test_serving_on_a_screen(bank: Sandbox, net: Net, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nor does it say what a stranger sent."""
+async def test_serve_prints_no_personal_data(
+    bank: Sandbox, leaks: LeakDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The body and header of a refused webhook are not printed either."""
     (tmp_path / "canary_handlers.py").write_text(ROUTER)
     await invoke("check", "canary_handlers:router")
-    serving = asyncio.create_task(invoke("serve", "canary_handlers:router", "--port", "0", "--inbox", "sqlite:///kept"))
+    serving = asyncio.create_task(
+        invoke("serve", "canary_handlers:router", "--port", "0", "--inbox", "sqlite:///inbox.db")
+    )
     printed = ""
 
     def address() -> str:
@@ -151,17 +158,21 @@ async def test_serving_on_a_screen(bank: Sandbox, net: Net, tmp_path: Path, caps
 
     await until(lambda: serving.done() or address().startswith("http"))
     headers = {"Lead-Signature": WEBHOOK_SECRET}
-    async with aiohttp.ClientSession() as session, session.post(address(), data=NAME, headers=headers) as answer:
-        assert answer.status == 401
+    async with aiohttp.ClientSession() as session, session.post(address(), data=NAME, headers=headers) as response:
+        assert response.status == 401
     await stop(serving)
-    net.show(screen=printed)
+    leaks.record(printed=printed)
 
 
 @pytest.mark.asyncio
-async def test_the_sandbox_s_screen_has_the_secrets_to_paste_alone(
-    bank: Sandbox, net: Net, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+async def test_sandbox_prints_only_the_secrets_that_connect_to_it(
+    bank: Sandbox,
+    leaks: LeakDetector,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    """It is what it prints them for; who made them up does not matter."""
+    """It prints environment variables to copy, whether generated or given."""
     printed = ""
 
     def lines() -> int:
@@ -175,17 +186,17 @@ async def test_the_sandbox_s_screen_has_the_secrets_to_paste_alone(
         running = asyncio.create_task(invoke("sandbox", "--port", "0"))
         await until(lambda: running.done() or lines() == 4)
         await stop(running)
-    assert caught(printed) == {"client secret", "webhook secret"}
+    assert find_canaries(printed) == {"client secret", "webhook secret"}
 
 
 @pytest.mark.asyncio
-async def test_the_demo_names_nobody(net: Net) -> None:
-    """Although it pays three people."""
-    told: list[str] = []
-    assert await demo.play(told.append, delay=0)
+async def test_the_demo_prints_no_names(leaks: LeakDetector) -> None:
+    """The three creditors are described only by what happens."""
+    lines: list[str] = []
+    assert await demo.run_demo(lines.append, delay=0)
     people = (demo.ALEX, demo.CLOSED, demo.BOUNCING)
-    net.canaries = {part: part for one in people for part in (one.name, one.account_number)}
-    net.show(screen="\n".join(told))
+    leaks.canaries = {part: part for one in people for part in (one.name, one.account_number)}
+    leaks.record(printed="\n".join(lines))
 
 
 @pytest.mark.parametrize(
@@ -200,10 +211,10 @@ async def test_the_demo_names_nobody(net: Net) -> None:
     ],
     ids=" ".join,
 )
-def test_help_and_mistakes_do_not_show_the_environment(
-    arguments: list[str], net: Net, monkeypatch: pytest.MonkeyPatch
+def test_help_and_errors_do_not_show_the_environment(
+    arguments: list[str], leaks: LeakDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Help names variables, not what they hold; and no URL is quoted that cannot be used."""
+    """Help names variables without their values, and errors do not quote a wrong URL."""
     monkeypatch.setenv("LEAD_CLIENT_ID", "me")
     monkeypatch.setenv("LEAD_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", WEBHOOK_SECRET)
@@ -213,10 +224,10 @@ def test_help_and_mistakes_do_not_show_the_environment(
         run(arguments)
 
 
-def test_a_broken_plugin_s_own_words_are_not_repeated(
-    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_error_message_of_a_broken_plugin_is_not_shown(
+    leaks: LeakDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it failed over may be one of its settings; the log says where, and the command says which."""
+    """It may quote a setting: the log has the place in the code, and the command has the plugin."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("LEDGER", PASSWORD)
     installed = Installed(tmp_path)
@@ -225,4 +236,4 @@ def test_a_broken_plugin_s_own_words_are_not_repeated(
     with pytest.raises(SystemExit) as ended:
         run(["plugins"])
     assert ended.value.code == 1
-    assert any("line 2, in <module>" in record.getMessage() for record in net.logs)
+    assert any("line 2, in <module>" in record.getMessage() for record in leaks.logs)

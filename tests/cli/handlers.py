@@ -1,4 +1,4 @@
-"""Handlers for tests of ``serve``: what they handled is in a list."""
+"""A router for the tests of ``serve``, which remembers what it handled."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from leadpay.models import Event
 from leadpay.webhooks.context import Context
 from leadpay.webhooks.router import WebhookRouter
 
-router = WebhookRouter("shop")
+router = WebhookRouter("handlers")
 handled: list[tuple[str, Any]] = []
 
 
 @router.on("*")
-async def note(event: Event, context: Context) -> None:
-    """Remember the event, and whether there is a client."""
+async def remember(event: Event, context: Context) -> None:
+    """Remember the event, and whether the context has a client."""
     handled.append((event.id, context.client is not None))
