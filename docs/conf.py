@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     # Other people's names: their pages would have to be fetched.
     (
         r"py:.*",
-        r"(_?asyncio|collections|contextlib|datetime|decimal|enum|importlib|pathlib|sqlite3|types|uuid)(\.\w+)+",
+        r"(_?asyncio|collections|contextlib|datetime|decimal|enum|importlib|pathlib|random|sqlite3|types|uuid)(\.\w+)+",
     ),
     (r"py:.*", r"(aiohttp|attrs?|cattrs|opentelemetry|_?pytest)(\.\w+)+"),
     (r"py:class", r"Converter"),

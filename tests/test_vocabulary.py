@@ -27,7 +27,6 @@ IDENTIFIERS = {
     "Keeper": "EventStore",
     "Listing": "AsyncPager",
     "PATIENCE": "STORE_BACKOFF, or a timeout",
-    "Refused": "ApiProblem",
     "SPREAD": "JITTER",
     "Shelf": "Collection",
     "Story": "Scenario",
@@ -44,8 +43,11 @@ IDENTIFIERS = {
 }
 """Names that are retired in this spelling. The value says what to write instead."""
 
+CALLED = {"return_", "tell"}
+"""Names that are retired for functions only: ``InstantPayment.return_`` is the bank's field."""
+
 WORDS = {
-    r"answer(s|ed|ing)?": "response; decision; result",
+    r"(?<!no_)answer(s|ed|ing)?": "response; decision; result",
     r"desks?": "connection thread; machine",
     r"doubt(s|ed|ful)?": "ambiguous",
     r"earnest": "production",
@@ -70,6 +72,7 @@ WORDS = {
 """Words that are retired wherever they stand, in any case. The value says what to write instead."""
 
 ALLOWED = {
+    ("benchmarks/samples.py", "settlement"): "a part of an unknown field's name",
     ("docs/conf.py", "fence"): "MyST's name for an extension",
     ("docs/glossary.md", "settlement"): "the entry that explains it",
     ("docs/glossary.md", "settle"): "the same entry",
@@ -101,8 +104,9 @@ def uses(pattern: re.Pattern[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", IDENTIFIERS)
 def test_a_retired_identifier_is_not_used(name: str) -> None:
-    """A name of the old vocabulary is neither defined nor mentioned."""
-    assert uses(re.compile(rf"(?<![\w.]){name}(?=\()" if name == "tell" else rf"(?<!\w){name}(?!\w)")) == []
+    """A name of the old vocabulary is neither defined nor mentioned; a sentence may begin with the same word."""
+    called = r"(?=\()" if name in CALLED else r"(?!\w)"
+    assert uses(re.compile(rf"(?<![\w\"])(?<!# )(?<!-- ){name}{called}")) == []
 
 
 @pytest.mark.parametrize("word", WORDS)
