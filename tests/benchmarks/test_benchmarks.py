@@ -91,7 +91,11 @@ def test_the_command_measures_and_prints_json(tmp_path: Path) -> None:
 
     saved = printed("webhook", "--quick", "--json")
     (report,) = map(from_data, json.loads(saved))
-    assert [one.name for one in report.results][:3] == ["hmac.digest + orjson.loads", "leadpay", "leadpay, unknown fields"]
+    assert [one.name for one in report.results][:3] == [
+        "hmac.digest + orjson.loads",
+        "leadpay",
+        "leadpay, unknown fields",
+    ]
     assert {len(one.values) for one in report.results} == {6}
     (tmp_path / "saved.json").write_text(saved)
     shown = printed("--read", str(tmp_path / "saved.json"), "--markdown")

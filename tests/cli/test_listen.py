@@ -24,13 +24,13 @@ async def test_events_are_delivered_once_and_in_order(
     """Oldest first, signed, and again if refused; an event that is refused three times is exit code 1."""
     await online.send_to("1234567890")
     async with WebhookEndpoint().listening() as ear:
-        ear.answers = [500]
+        ear.statuses = [500]
         arguments = ["--to", ear.url, "--secret", SECRET, "--since", "2025-01-01", "--once"]
         assert await invoke("listen", *arguments) == 0
         assert ear.types == ["posted", "posted", "counterparty_status_updated"]
         assert ear.is_signed(SECRET)
         assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["200", "200"]
-        ear.answers = [500] * 6
+        ear.statuses = [500] * 6
         assert await invoke("listen", *arguments, "--json") == 1
         assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [500, 500]
 
@@ -46,12 +46,12 @@ async def test_it_runs_until_ctrl_c(
             invoke("listen", "--to", ear.url, "--interval", "0.01", "--since", "2025-01-01")
         )
         await online.send_to("1234567890")
-        while len(ear.heard) < 2:
+        while len(ear.events) < 2:
             await ear.arrived.wait()
             ear.arrived.clear()
         os.kill(os.getpid(), signal.SIGINT)
         assert await listening == 0
-        assert len(ear.heard) == 2
+        assert len(ear.events) == 2
         out = capsys.readouterr().out
         assert ear.is_signed(out.splitlines()[0].removeprefix("export LEAD_WEBHOOK_SECRETS="))
 
@@ -71,7 +71,7 @@ async def test_ctrl_c_stops_before_the_end_of_the_list(
         os.kill(os.getpid(), signal.SIGINT)
         assert await listening == code
         ear.gate.set()
-        assert len(ear.heard) == 1
+        assert len(ear.events) == 1
 
 
 @pytest.mark.asyncio
@@ -100,6 +100,6 @@ async def test_the_memory_of_delivered_events_is_bounded(online: Scene) -> None:
         forwarder._seen.update({f"event_{number}": None for number in range(MAX_SEEN)})
         await forwarder.poll()
         await forwarder.poll()
-        assert len(ear.heard) == 2
+        assert len(ear.events) == 2
         assert len(forwarder._seen) == MAX_SEEN
-        assert orjson.loads(ear.bodies[0]) == ear.heard[0]
+        assert orjson.loads(ear.bodies[0]) == ear.events[0]

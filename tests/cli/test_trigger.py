@@ -19,7 +19,7 @@ async def test_a_webhook_is_sent_signed_and_changed(invoke: Any, capsys: pytest.
     async with WebhookEndpoint().listening() as ear:
         arguments = ["posted", "--direction", "incoming", "--set", "amount=4200", "--set", "debtor.name=Jo Doe"]
         assert await invoke("trigger", *arguments, "--to", ear.url, "--secret", f"{SECRET},whsec_older") == 0
-        [event] = ear.heard
+        [event] = ear.events
         assert ear.is_signed(SECRET)
     assert event["event"] == "instant_payment.posted"
     assert (event["object"]["direction"], event["object"]["amount"]) == ("incoming", 4200)
@@ -34,7 +34,7 @@ async def test_a_refused_webhook_is_an_exit_code(
 ) -> None:
     """Any status but 2xx is a refusal; the JSON has the status."""
     async with WebhookEndpoint().listening() as ear:
-        ear.answers = [status]
+        ear.statuses = [status]
         assert await invoke("trigger", "ach.returned", "--to", ear.url, "--secret", SECRET, "--json") == code
     assert json.loads(capsys.readouterr().out)["status"] == status
 
