@@ -15,6 +15,7 @@ from leadpay.client.retry import RetryPolicy, retry_after
 from leadpay.client.transport import MAX_RESPONSE_BYTES, Response
 from leadpay.clock import Clock
 from leadpay.config import Timeouts
+from leadpay.converter import decode
 from leadpay.errors import (
     APIError,
     LeadError,
@@ -26,7 +27,6 @@ from leadpay.errors import (
 )
 from leadpay.instrumentation import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Observer, notify
 from leadpay.models import InstantPayment
-from leadpay.wire import decode
 
 logger = logging.getLogger("leadpay.client")
 

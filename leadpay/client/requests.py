@@ -4,9 +4,9 @@ from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from leadpay.client.validation import MAX_DESCRIPTION, MAX_END_TO_END_ID, Validator
+from leadpay.converter import encode
 from leadpay.enums import ReturnReasonLiteral, ReturnRequestReasonLiteral, ReturnRequestRejectionReasonLiteral
 from leadpay.models import Agent, Party
-from leadpay.wire import encode
 
 RETURN_REASONS: Final[tuple[ReturnReasonLiteral, ...]] = get_args(ReturnReasonLiteral)
 """Why we may return a payment (the bank's page "Return an instant payment")."""

@@ -5,6 +5,7 @@ from typing import Any
 from leadpay.client import requests
 from leadpay.client.executor import RequestExecutor
 from leadpay.client.requests import CounterpartyRejectionReasonLiteral, Request, Simulation
+from leadpay.converter import decode
 from leadpay.enums import (
     ReturnReason,
     ReturnReasonLiteral,
@@ -14,7 +15,6 @@ from leadpay.enums import (
 )
 from leadpay.errors import ConfigurationError
 from leadpay.models import Agent, Party
-from leadpay.wire import decode
 
 
 class Simulate:

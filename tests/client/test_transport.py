@@ -141,7 +141,7 @@ async def test_a_connection_dropped_at_any_byte_of_the_answer_gives_one_result(c
 @pytest.mark.asyncio
 async def test_three_lost_answers_make_one_payment() -> None:
     """Accepted and dropped three times: one payment at the bank, one result for the caller."""
-    async with Sandbox(delay=0, faults=["answer_lost:send:3"]) as bank, bank.client(retry=AT_ONCE) as lead:
+    async with Sandbox(delay=0, faults=["response_lost:send:3"]) as bank, bank.client(retry=AT_ONCE) as lead:
         payment = await send(lead)
         assert [one.id for one in bank.bank.payments.all()] == [payment.id]
 
@@ -149,7 +149,7 @@ async def test_three_lost_answers_make_one_payment() -> None:
 @pytest.mark.asyncio
 async def test_an_unknown_outcome_is_resumed_with_its_key() -> None:
     """Sending again with the error's key gives the one payment."""
-    async with Sandbox(delay=0, faults=["answer_lost:send:5"]) as bank, bank.client(retry=AT_ONCE) as lead:
+    async with Sandbox(delay=0, faults=["response_lost:send:5"]) as bank, bank.client(retry=AT_ONCE) as lead:
         with pytest.raises(OutcomeUnknownError) as caught:
             await send(lead)
         payment = await send(lead, caught.value.idempotency_key)
