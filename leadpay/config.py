@@ -106,6 +106,7 @@ class Settings:
 
     client_id: str | None = None
     client_secret: str | None = attrs.field(default=None, repr=False)
+    scope: str | None = None
     environment: str = "sandbox"
     base_url: str | None = None
     webhook_secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
@@ -122,6 +123,7 @@ class Settings:
         return cls(
             client_id=found.get("LEAD_CLIENT_ID"),
             client_secret=found.get("LEAD_CLIENT_SECRET"),
+            scope=found.get("LEAD_SCOPE"),
             environment=found.get("LEAD_ENVIRONMENT", "sandbox"),
             base_url=found.get("LEAD_BASE_URL"),
             webhook_secrets=tuple(

@@ -31,7 +31,7 @@ _OBJECT_ID: Final = re.compile(
     r"(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+", re.ASCII
 )
 # The check digit is not checked: the bank's own example, 111000111, has a wrong one.
-_ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
+ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
 # A key is sent in a header, where spaces at its ends would be lost.
 _KEY: Final = re.compile(rf"(?! )[ -~]{{1,{MAX_KEY}}}(?<! )")
 
@@ -85,11 +85,6 @@ class Validator:
         elif not value.isascii() and not _is_unicode(value):
             self.error(parameter, "must be valid Unicode")
 
-    def routing_number(self, parameter: str, value: object) -> None:
-        """Check for nine digits."""
-        if not isinstance(value, str) or not _ROUTING_NUMBER.fullmatch(value):
-            self.error(parameter, "must be a string of nine digits")
-
     def party(self, parameter: str, value: object) -> dict[str, Any]:
         """Check a debtor or a creditor, and write it."""
         if not isinstance(value, Party):
@@ -104,7 +99,8 @@ class Validator:
         if not isinstance(value, Agent):
             self.error(parameter, f"must be an Agent, not {type(value).__name__}")
             return {}
-        self.routing_number(f"{parameter}.routing_number", value.routing_number)
+        if not isinstance(value.routing_number, str) or not ROUTING_NUMBER.fullmatch(value.routing_number):
+            self.error(f"{parameter}.routing_number", "must be a string of nine digits")
         return {"routing_number": value.routing_number}
 
     def reason(
