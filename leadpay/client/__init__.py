@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, Final, Self, cast
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -16,14 +16,12 @@ from leadpay.client.retry import RetryPolicy
 from leadpay.client.simulate import Simulate
 from leadpay.client.transport import Transport
 from leadpay.clock import Clock, SystemClock
-from leadpay.config import BASE_URLS, SCOPES, Credentials, Settings, Timeouts
+from leadpay.config import BASE_URLS, PRODUCTION_HOST, SCOPES, Credentials, Settings, Timeouts
 from leadpay.config import base_url as find_base_url
 from leadpay.converter import structure
 from leadpay.errors import ConfigurationError
 from leadpay.instrumentation import Observer
 from leadpay.models import AccessToken
-
-_PRODUCTION_HOST: Final = urlsplit(BASE_URLS["production"]).hostname
 
 
 class LeadClient:
@@ -35,7 +33,8 @@ class LeadClient:
         client_id: the OAuth2 client ID.
         client_secret: its secret.
         environment: ``sandbox`` or ``production``; ``sandbox`` if neither this nor ``base_url`` is given.
-        base_url: another address, such as a pretend bank's; without TLS on loopback only.
+        base_url: another address, such as a pretend bank's; without TLS on loopback only. It must not contradict
+            ``environment``.
         scope: the scopes of the token, separated by spaces; all that this SDK calls if left out. A program that was
             not granted one of them names those that it was granted.
         token: instead of credentials, a token, or a coroutine function that takes the token that was just rejected,
@@ -84,7 +83,9 @@ class LeadClient:
             raise ConfigurationError("environment: is unknown; leave it out where base_url is given")
         if session is not None and session.auth is not None:
             raise ConfigurationError("session: has an auth of its own, which contradicts the bank's token")
-        base_url = find_base_url(environment or "sandbox", base_url)
+        if base_url is None:
+            environment = environment or "sandbox"
+        base_url = find_base_url(environment, base_url)
         timeouts = timeouts or Timeouts()
         clock = clock or SystemClock()
         self._transport = Transport(base_url, timeouts, session)
@@ -112,7 +113,7 @@ class LeadClient:
         executor = make_executor(self._tokens, Capacity(clock, rng, max_per_second))
         self.instant_payments = InstantPayments(executor)
         self.events = Events(executor)
-        self.simulate = Simulate(executor, allowed=urlsplit(base_url).hostname != _PRODUCTION_HOST)
+        self.simulate = Simulate(executor, allowed=urlsplit(base_url).hostname != PRODUCTION_HOST)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Self:
@@ -134,7 +135,7 @@ class LeadClient:
         if overrides.get("environment") is not None:
             # To ask for an environment by name means its own address, not the one in LEAD_BASE_URL.
             del settings["base_url"]
-        elif overrides.get("base_url", found.base_url) is not None:
+        elif overrides.get("base_url") is not None:
             del settings["environment"]
         return cls(**(settings | overrides))
 

@@ -60,9 +60,9 @@ def check_token(token: object) -> Token:
     Raises:
         ConfigurationError: it does not.
     """
-    if isinstance(token, str) and token and token.isascii() and token.isprintable():
+    if isinstance(token, str) and token.strip() == token != "" and token.isascii() and token.isprintable():
         return Token(token)
-    raise ConfigurationError("token: must be a string of printable ASCII characters")
+    raise ConfigurationError("token: must be a string of printable ASCII characters, without white space at its ends")
 
 
 class FixedToken:

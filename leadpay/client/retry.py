@@ -18,6 +18,9 @@ MIN_PAUSE: Final = 0.01
 """Shortest pause after an attempt that was not executed, in seconds: their number is not bounded, so that a policy
 without pauses would never let go of the processor."""
 
+MIN_ATTEMPT: Final = 0.05
+"""The time that must be left for another attempt, in seconds: one that cannot end in time tells nothing."""
+
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
@@ -68,7 +71,7 @@ class RetryPolicy:
         if executed is None:
             # Never give up while there is time: the pause is shortened instead.
             pause = max(min(pause, least + (left - least) / 2), MIN_PAUSE)
-        return pause if pause < left else None
+        return pause if pause < left - MIN_ATTEMPT else None
 
 
 def retry_after(header: str | None, *, date: str | None = None, now: float) -> float | None:

@@ -53,6 +53,9 @@ class Response(NamedTuple):
         return f"Response({self.status})"
 
 
+_CONNECTING: Final = asyncio.BaseTransport()
+"""Stands for a connection that is not there yet."""
+
 _connection: ContextVar[asyncio.BaseTransport | None] = ContextVar("connection", default=None)
 """The connection of the last request of this task: aiohttp has returned it to the pool before the response is read."""
 
@@ -66,6 +69,7 @@ class _Connector(aiohttp.TCPConnector):
         traces: list["Trace"],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> "Connection":
+        _connection.set(_CONNECTING)
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
@@ -150,6 +154,7 @@ class Transport:
             headers["Authorization"] = f"Bearer {token}"
         if request.key is not None:
             headers["Idempotency-Key"] = request.key
+        _connection.set(None)
         connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
         try:
             async with (
@@ -172,7 +177,11 @@ class Transport:
         except _NOT_SENT as error:
             failure: LeadError = _not_sent(error, urlsplit(self.base_url).netloc)
         except Exception as error:  # noqa: BLE001 - aiohttp, ssl or zlib: it is unknown what the bank received
-            failure = NoAnswerError(f"no response from {urlsplit(self.base_url).netloc}: {type(error).__name__}")
+            host, name = urlsplit(self.base_url).netloc, type(error).__name__
+            if _connection.get() is _CONNECTING:
+                failure = RequestNotSentError(f"no connection to {host}: {name}")
+            else:
+                failure = NoAnswerError(f"no response from {host}: {name}")
         # Raised here, so that aiohttp's error, whose frames hold the request and this task, is not its context.
         raise failure
 
