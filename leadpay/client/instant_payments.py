@@ -85,6 +85,8 @@ class InstantPayments:
         Returns:
             The payment as created. It has not posted yet, and a posted payment has not arrived yet: webhooks follow.
         """
+        if resuming and idempotency_key is None:
+            raise requests.resuming_without_key("send")
         request = requests.send(
             account_number_id=account_number_id,
             amount=amount,
@@ -161,6 +163,8 @@ class InstantPayments:
         Returns:
             The canceled payment.
         """
+        if resuming and idempotency_key is None:
+            raise requests.resuming_without_key("cancel")
         key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
         request = requests.cancel(payment_id, key)
         return await self._call_and_verify(request, lambda payment: payment.status == Status.CANCELED, resuming)
@@ -186,7 +190,9 @@ class InstantPayments:
         Returns:
             The NEW outgoing payment.
         """
-        request = self._reasoned_request(requests.RETURN, payment_id, reason, additional_information, idempotency_key)
+        request = self._reasoned_request(
+            requests.RETURN, payment_id, reason, additional_information, idempotency_key, resuming=resuming
+        )
         return await self._executor.call(request, _read_payment, resuming=resuming)
 
     async def request_return(
@@ -216,7 +222,12 @@ class InstantPayments:
                 with the same reason is taken to be the one we sent.
         """
         request = self._reasoned_request(
-            requests.REQUEST_RETURN, payment_id, reason, additional_information, idempotency_key
+            requests.REQUEST_RETURN,
+            payment_id,
+            reason,
+            additional_information,
+            idempotency_key,
+            resuming=resuming,
         )
 
         def is_ours(payment: InstantPayment) -> bool:
@@ -249,7 +260,12 @@ class InstantPayments:
             The same payment.
         """
         request = self._reasoned_request(
-            requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, idempotency_key
+            requests.REJECT_RETURN_REQUEST,
+            payment_id,
+            reason,
+            additional_information,
+            idempotency_key,
+            resuming=resuming,
         )
 
         def is_rejected(payment: InstantPayment) -> bool:
@@ -270,7 +286,11 @@ class InstantPayments:
         reason: str,
         additional_information: str | None,
         idempotency_key: str | None,
+        *,
+        resuming: bool,
     ) -> Request:
+        if resuming and idempotency_key is None:
+            raise requests.resuming_without_key(operation.name)
         key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
         return requests.reasoned_request(operation, payment_id, reason, additional_information, key)
 

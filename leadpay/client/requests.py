@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from leadpay.client.validation import MAX_DESCRIPTION, MAX_END_TO_END_ID, ROUTING_NUMBER, Validator
 from leadpay.converter import encode
 from leadpay.enums import ReturnReasonLiteral, ReturnRequestReasonLiteral, ReturnRequestRejectionReasonLiteral
+from leadpay.errors import InvalidRequestError, Problem
 from leadpay.models import Agent, Party
 
 RETURN_REASONS: Final[tuple[ReturnReasonLiteral, ...]] = get_args(ReturnReasonLiteral)
@@ -116,6 +117,13 @@ def send(
         "related_objects.original_payment_id": None,
     }
     return Request("send", RetrySafety.IDEMPOTENT, "POST", "/v1/instant_payments", encode(body), key, expected)
+
+
+def resuming_without_key(operation: str) -> InvalidRequestError:
+    """Make the error of a call that resumes no key: with a new one, a second payment could be sent."""
+    return InvalidRequestError(
+        [Problem("resuming", "needs the idempotency_key of the call to resume")], operation=operation
+    )
 
 
 def retrieve(payment_id: str) -> Request:
