@@ -184,10 +184,18 @@ def _time(value: Any) -> datetime:
     except TypeError:
         raise _must_be("a string with a time", value) from None
     except ValueError:
-        raise ValueError("must be a time in ISO 8601") from None
+        time = _time_in_lower_case(value)
     if time.tzinfo is None:
         raise ValueError("must be a time with an offset from UTC")
     return time
+
+
+def _time_in_lower_case(value: str) -> datetime:
+    """Read a time with "t" and "z", which RFC 3339 allows and Python refuses."""
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise ValueError("must be a time in ISO 8601") from None
 
 
 def _object(value: Any) -> dict[str, Any]:
