@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from leadpay.client import LeadClient
     from leadpay.models import Event
     from leadpay.sandbox import ManualClock, Sandbox
-    from leadpay.webhooks.outcome import Outcome
+    from leadpay.webhooks.dispatcher import Outcome
     from leadpay.webhooks.receiver import WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter
 

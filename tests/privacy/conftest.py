@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.privacy.net import Net
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 
 class Collector(logging.Handler):
@@ -24,7 +24,7 @@ class Collector(logging.Handler):
 @pytest.fixture
 def net(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Iterator[Net]:
     """Everything that is printed, and logged from DEBUG on by anybody; nothing may have got out in the end."""
-    told = Told()
+    told = RecordedTelemetry()
     made = Net(told)
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="leadpay")

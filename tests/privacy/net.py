@@ -23,7 +23,7 @@ from urllib.parse import unquote_plus
 
 from leadpay.instrumentation import Observation
 from leadpay.models import Agent, Party
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 NAME, OTHER_NAME = "Wilhelmina Quillfeather", "Ottoline Brackenbury"
 ACCOUNT, OTHER_ACCOUNT = "70551234987612345", "88660011223344556"
@@ -77,7 +77,7 @@ def written(error: BaseException) -> str:
 class Net:
     """Catches what gets out: logs, facts, spans, metrics, and whatever it is shown."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: RecordedTelemetry) -> None:
         self.told = told
         self.facts: list[Observation] = []
         self.canaries = dict(CANARIES)

@@ -15,7 +15,7 @@ from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 POSTED = "instant_payment.posted"
 
@@ -29,7 +29,7 @@ async def inbox(request: pytest.FixtureRequest) -> AsyncIterator[SqliteInbox | N
 @pytest.mark.asyncio
 async def test_one_trace_shows_a_send_its_retries_the_webhook_and_its_handler(inbox: Any) -> None:
     """Two lost answers, the payment, its webhook, the handler, and what the handler asks of the bank: all linked."""
-    told = Told()
+    told = RecordedTelemetry()
     telemetry = told.telemetry
     clock, handled = ManualClock(), asyncio.Event()
     router = WebhookRouter("traced")
