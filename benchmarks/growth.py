@@ -110,10 +110,11 @@ def _reader(kind: str) -> Callable[[bytes], Any]:
 
         return parse
     if kind == "pydantic":
+        from typing import get_type_hints
+
         import attrs
         from pydantic import create_model
 
-        from leadpay.fastpath import field_types, wire_name
         from leadpay.models import InstantPaymentEvent, Model
 
         made: dict[Any, Any] = {}
@@ -122,10 +123,10 @@ def _reader(kind: str) -> Callable[[bytes], Any]:
             if isinstance(hint, type) and issubclass(hint, Model):
                 if hint not in made:
                     fields: dict[str, Any] = {}
-                    for name, inner in field_types(hint).items():
-                        default = getattr(attrs.fields_dict(hint)[name], "default", attrs.NOTHING)
-                        known = wire_name(name) if name != "return_" else "return_"
-                        fields[known] = (_replaced(inner, twin), ... if default is attrs.NOTHING else default)
+                    for name, inner in get_type_hints(hint).items():
+                        if name != "_unknown_fields":
+                            default = getattr(attrs.fields_dict(hint)[name], "default", attrs.NOTHING)
+                            fields[name] = (_replaced(inner, twin), ... if default is attrs.NOTHING else default)
                     made[hint] = create_model(hint.__name__, **fields)
                 return made[hint]
             return hint

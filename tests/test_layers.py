@@ -35,7 +35,7 @@ HOMES = {
 }
 """The packages and modules that may import a library."""
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox")
-FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter")
+FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy")
 
 
 def imports(module: str) -> list[tuple[str, bool]]:

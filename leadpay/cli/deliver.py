@@ -15,13 +15,12 @@ from leadpay.cli.screen import progress, say, say_json, unless, until_stopped
 from leadpay.cli.statuses import FAILED, INTERRUPTED, NOT_SO
 from leadpay.client import LeadClient
 from leadpay.config import Settings
-from leadpay.converter import structure_event, unstructure
+from leadpay.converter import decode, encode, structure_event, unstructure
 from leadpay.errors import ConfigurationError, MalformedResponseError
 from leadpay.models import Event, Model
 from leadpay.sandbox import post_webhook, sample
 from leadpay.sandbox.constants import EVENT_TYPES
 from leadpay.webhooks.signature import HEADER, sign
-from leadpay.wire import decode, encode
 
 TRIGGER_HELP: Final = f"""Make a signed webhook of any type, and send it (exit status 1 if it is refused).
 

@@ -13,12 +13,12 @@ from leadpay.cli.look import AsJson, flat
 from leadpay.cli.screen import progress, say, say_json, table
 from leadpay.cli.statuses import NOT_SO
 from leadpay.client import LeadClient
+from leadpay.converter import decode
 from leadpay.errors import ConfigurationError
 from leadpay.inbox import EventState, Inbox, StoredEvent, open_inbox
 from leadpay.inbox.backfill import Backfilled
 from leadpay.inbox.backfill import backfill as walk
 from leadpay.inbox.sqlite import SqliteInbox
-from leadpay.wire import decode
 
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
 """``sqlite:///path`` or ``postgresql://...``; LEAD_INBOX if it is left out."""

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from leadpay.converter import unstructure
-from leadpay.wire import encode
+from leadpay.converter import encode, unstructure
 
 PIPE_WIDTH: Final = 1000
 """How wide a table may be where no terminal bounds it, in characters: wider than any row."""

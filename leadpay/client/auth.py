@@ -12,9 +12,9 @@ from typing import Final, Protocol, TypeAlias
 from leadpay.client.requests import Request, RetrySafety
 from leadpay.clock import Clock
 from leadpay.config import Credentials
+from leadpay.converter import encode
 from leadpay.errors import ConfigurationError, LeadError, RequestNotSentError
 from leadpay.models import AccessToken
-from leadpay.wire import encode
 
 RENEW_AHEAD: Final = 60.0
 """How long before its end a token is renewed, in seconds, so that none runs out on its way. At most half its life."""

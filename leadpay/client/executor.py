@@ -14,6 +14,7 @@ from leadpay.client.retry import RetryPolicy, retry_after
 from leadpay.client.transport import MAX_RESPONSE_BYTES, Response, Send
 from leadpay.clock import Clock
 from leadpay.config import Timeouts
+from leadpay.converter import decode
 from leadpay.errors import (
     APIError,
     LeadError,
@@ -22,7 +23,6 @@ from leadpay.errors import (
     Problem,
     RequestNotSentError,
 )
-from leadpay.wire import decode
 
 logger = logging.getLogger("leadpay.client")
 

@@ -5,8 +5,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import attrs
 
+from leadpay.converter import decode
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.wire import decode
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from leadpay.client.validation import MAX_DESCRIPTION, MAX_END_TO_END_ID, Validator
+from leadpay.converter import encode
 from leadpay.models import Agent, Party
-from leadpay.wire import encode
 
 RETURN_REASONS: Final = (
     "honor_return_request",

@@ -5,8 +5,8 @@ from typing import Any
 from leadpay.client import requests
 from leadpay.client.executor import Open, RequestExecutor
 from leadpay.client.requests import Request, Simulation
+from leadpay.converter import decode
 from leadpay.models import Agent, Party
-from leadpay.wire import decode
 
 
 class Simulate:

@@ -6,7 +6,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
+
+import attrs
 
 from leadpay.errors import RouterError
 from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observer, notify
@@ -23,7 +25,8 @@ LazyContext: TypeAlias = Context[Any, Any] | Callable[[], Context[Any, Any]]
 """A context, or a function that makes it. Most handlers take no context, and making one takes a while."""
 
 
-class HandlerResult(NamedTuple):
+@attrs.define
+class HandlerResult:
     """How one handler of an event ended."""
 
     handler: str
@@ -33,7 +36,8 @@ class HandlerResult(NamedTuple):
     """What it raised, a Defer or a Discard too."""
 
 
-class Outcome(NamedTuple):
+@attrs.define
+class Outcome:
     """How the handlers of an event ended: one result for each handler that ran, in their order."""
 
     results: tuple[HandlerResult, ...]
@@ -71,7 +75,11 @@ class Dispatcher:
             event: what happened.
             context: for the handlers that take one; or a function that makes it, called if there is such a handler.
         """
-        return Outcome(tuple([await self.run(route, event, context) for route in self.select(event)]))
+        results = []
+        for route in self.select(event):
+            result = await self.run(route, event, context)
+            results.append(result)
+        return Outcome(tuple(results))
 
     def select(self, event: Event) -> Sequence[Route]:
         """Select the handlers that run for the event. If there are none, log this once for each type."""

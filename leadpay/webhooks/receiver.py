@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
-from leadpay.clock import Clock, SystemClock, moment
+from leadpay.clock import Clock, SystemClock, utc_datetime
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
 from leadpay.instrumentation import Observer, WebhookReceived, notify
 from leadpay.models import Event
@@ -185,7 +185,7 @@ class WebhookReceiver:
         if len(running) >= self._max_simultaneous:
             return NOT_STORED, "too_many"
         if self._inbox is not None:
-            return await self._store(self._inbox, event, body, moment(now))
+            return await self._store(self._inbox, event, body, utc_datetime(now))
         while (first := running.get(event.id)) is not None:
             succeeded = await asyncio.shield(first)
             if succeeded is not None:
@@ -197,7 +197,7 @@ class WebhookReceiver:
         succeeded = None
         try:
             outcome = await self.dispatcher.dispatch(
-                event, lambda: Context(event=event, received_at=moment(now), client=self._client)
+                event, lambda: Context(event=event, received_at=utc_datetime(now), client=self._client)
             )
             succeeded = outcome.succeeded
         finally:
