@@ -246,7 +246,7 @@ class Telemetry:
         self._end(started, result, failed=observation.error is not None)
 
     def _origin(self, payment_id: str | None) -> tuple[Context | None, list[Link]]:
-        """Find the parent of a webhook's span, unless it is the current one, and link the call that sent its payment."""
+        """Find the parent of a webhook's span, unless it is the current one, and link the call that sent it."""
         if payment_id is None:
             return None, []
         parent = _W3C.extract({_TRACEPARENT: self._origins.get(payment_id, "")})

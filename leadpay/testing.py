@@ -324,7 +324,7 @@ class Deliver:
             return await to.receive(body=body, headers=headers)
         return await self._dispatch(body, to, client)
 
-    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: object) -> "Outcome":
+    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: "LeadClient | None") -> "Outcome":
         from datetime import UTC, datetime  # noqa: PLC0415 - only when used
 
         from leadpay.webhooks.context import Context  # noqa: PLC0415 - the same
