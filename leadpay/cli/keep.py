@@ -75,7 +75,7 @@ async def list_kept(
             if as_json:
                 say_json(facts(one))
             else:
-                about = "" if one.subject == one.event_id else one.subject
+                about = "" if one.ordering_key == one.event_id else one.ordering_key
                 rows.append((f"{one.received_at:%Y-%m-%d %H:%M:%S}", one.event_id, one.type, one.state, about))
     if not as_json:
         table(("RECEIVED", "ID", "TYPE", "STATE", "ABOUT"), rows)
@@ -99,10 +99,10 @@ async def show(event_id: str, *, inbox_url: InboxUrl = None, as_json: AsJson = F
     if as_json:
         say_json({**facts(found), "body": body})
         return 0
-    known = {**facts(found), "handlings": None, "body": "(purged)" if body is None else body}
+    known = {**facts(found), "handler_runs": None, "body": "(purged)" if body is None else body}
     for path, value in flat({name: value for name, value in known.items() if value is not None}):
         say(f"{path:<42}{value}")
-    for handling in found.handlings.values():
+    for handling in found.handler_runs.values():
         say(f"\n{handling.handler}: {handling.state} after {handling.attempts} attempts")
         if handling.error is not None:
             say(handling.error)
@@ -198,12 +198,12 @@ def facts(delivery: StoredEvent) -> dict[str, Any]:
     return {
         "id": delivery.event_id,
         "type": delivery.type,
-        "subject": delivery.subject,
+        "ordering_key": delivery.ordering_key,
         "state": delivery.state,
         "reason": delivery.reason,
         "created_at": delivery.created_at,
         "received_at": delivery.received_at,
-        "handlings": [
+        "handler_runs": [
             {
                 "handler": one.handler,
                 "state": one.state,
@@ -211,7 +211,7 @@ def facts(delivery: StoredEvent) -> dict[str, Any]:
                 "due_at": None if one.due_at is None else datetime.fromtimestamp(one.due_at, UTC),
                 "error": one.error,
             }
-            for one in delivery.handlings.values()
+            for one in delivery.handler_runs.values()
         ],
     }
 

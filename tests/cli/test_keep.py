@@ -19,8 +19,8 @@ from leadpay.errors import ConfigurationError
 from leadpay.inbox import HandlerRun, Inbox, open_inbox
 from leadpay.webhooks.signature import HEADER, sign
 from tests.cli import shop
-from tests.inbox.gates import until
-from tests.inbox.story import event_of
+from tests.support.gates import until
+from tests.support.inbox import event_of
 from tests.support.scene import Scene
 
 DEAD = "event_dead"

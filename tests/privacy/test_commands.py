@@ -20,7 +20,7 @@ from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.plugins import load_plugins
 from leadpay.webhooks.router import WebhookRouter
-from tests.inbox.gates import until
+from tests.support.gates import until
 from tests.privacy.net import (
     AGENT,
     CANARIES,

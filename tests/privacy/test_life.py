@@ -127,7 +127,7 @@ async def test_a_payment_s_whole_life_leaves_nothing_where_it_does_not_belong(ne
 
 async def look_at(kept: list[Any], net: Net) -> None:
     """Show what is known of dead letters; a body is where the rest belongs."""
-    ended = [(one.state, handling.error) for one in kept for handling in one.handlings.values()]
+    ended = [(one.state, handling.error) for one in kept for handling in one.handler_runs.values()]
     assert {state for state, _ in ended} >= {"dead", "waiting"}
     assert REASON in [error for _, error in ended]
     errors = [error for _, error in ended if error not in {None, REASON}]
@@ -135,7 +135,7 @@ async def look_at(kept: list[Any], net: Net) -> None:
     assert any("TimeoutError" in str(error) for error in errors)
     net.show(dead_letters="\n".join(map(str, errors)))
     assert {"name", "other account number", "details"} <= caught(b"".join(one.body for one in kept).decode())
-    net.show(deliveries=[attrs.evolve(one, handlings={}) for one in kept])
+    net.show(events=[attrs.evolve(one, handler_runs={}) for one in kept])
 
 
 class _Leaping:
