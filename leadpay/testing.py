@@ -230,7 +230,7 @@ class Deliver:
         *,
         times: None = None,
         reordered: bool = False,
-        client: object = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> "Outcome": ...
 
@@ -253,7 +253,7 @@ class Deliver:
         *,
         times: int | None = None,
         reordered: bool = False,
-        client: object = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> "list[Outcome]": ...
 
@@ -275,7 +275,7 @@ class Deliver:
         *,
         times: int | None = None,
         reordered: bool = False,
-        client: object = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> Any:
         """Deliver one event, or several.
@@ -309,7 +309,7 @@ class Deliver:
             event = self.event(event, **fields)
         return encode(event if isinstance(event, Mapping) else unstructure(event))
 
-    async def _deliver(self, body: bytes, to: Any, client: object) -> "Outcome | int":
+    async def _deliver(self, body: bytes, to: Any, client: "LeadClient | None") -> "Outcome | int":
         from leadpay.sandbox import post_webhook  # noqa: PLC0415 - only when used
         from leadpay.webhooks.receiver import WebhookReceiver  # noqa: PLC0415 - the same
         from leadpay.webhooks.signature import HEADER  # noqa: PLC0415 - the same

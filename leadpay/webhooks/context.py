@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from leadpay.client import LeadClient
-    from leadpay.inbox.postgres_transaction import PostgresConnection
-    from leadpay.inbox.sqlite import SqliteConnection
+    from leadpay.storage.postgres.transaction import PostgresConnection
+    from leadpay.storage.sqlite.transaction import SqliteConnection
 
     State = TypeVar("State", default=Any)
     Connection = TypeVar("Connection", default=SqliteConnection | PostgresConnection)

@@ -10,7 +10,7 @@ import pytest
 
 from leadpay.inbox import HandlerRun, open_inbox
 from tests.cli.conftest import ExitCode
-from tests.inbox.story import event_of
+from tests.support.inbox import event_of
 
 DEAD = "event_dead"
 """An event that one handler failed to handle and another handled."""

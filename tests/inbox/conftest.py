@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from leadpay.inbox import Inbox, open_inbox
 from leadpay.inbox.sqlite import SqliteInbox
-from tests.inbox.gates import Flaky
-from tests.inbox.story import Bench
+from tests.support.gates import Flaky
+from tests.support.inbox import Bench
 
 STORES = ("memory", "file", "postgres")
 """Each has a fixture ``NAME_url``; the whole contract runs on each."""

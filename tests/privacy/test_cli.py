@@ -19,7 +19,6 @@ from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.plugins import load_plugins
 from leadpay.webhooks.router import WebhookRouter
-from tests.inbox.gates import until
 from tests.privacy.leaks import (
     AGENT,
     CANARIES,
@@ -34,6 +33,7 @@ from tests.privacy.leaks import (
     LeakDetector,
     find_canaries,
 )
+from tests.support.gates import until
 from tests.support.installed import Installed
 from tests.support.webhook_endpoint import WebhookEndpoint
 

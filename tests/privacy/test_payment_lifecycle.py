@@ -127,7 +127,7 @@ async def test_the_lifecycle_of_a_payment_leaks_no_personal_data(leaks: LeakDete
 
 async def record_dead_letters(stored: list[Any], leaks: LeakDetector) -> None:
     """Record dead letters without their bodies, which are allowed to have personal data."""
-    ended = [(one.state, handling.error) for one in stored for handling in one.handlings.values()]
+    ended = [(one.state, handling.error) for one in stored for handling in one.handler_runs.values()]
     assert {state for state, _ in ended} >= {"dead", "waiting"}
     assert REASON in [error for _, error in ended]
     errors = [error for _, error in ended if error not in {None, REASON}]

@@ -37,7 +37,7 @@ def serving(*, durable: bool = False) -> Iterator[str]:
                 connection.execute("SELECT pg_reload_conf()")
         yield url
     finally:
-        # At once: nobody needs what is in it, and a stop in peace takes seconds.
+        # At once: its data is thrown away, and an ordinary stop takes seconds.
         postmaster: Any = server.get_postmaster_info().process
         postmaster.send_signal(signal.SIGQUIT)
         postmaster.wait(10)
@@ -56,12 +56,12 @@ def fresh_schema(server: str) -> Iterator[str]:
 
 @contextmanager
 def impatient(inbox: PostgresInbox) -> Iterator[None]:
-    """Have the inbox wait a tenth of a second for its database; more where an answer is expected."""
-    inbox.answer_seconds, usual = 0.1, inbox.answer_seconds
+    """Have the inbox wait a tenth of a second for its database; more where a response is expected."""
+    inbox.database.response_seconds, usual = 0.1, inbox.database.response_seconds
     try:
         yield
     finally:
-        inbox.answer_seconds = usual
+        inbox.database.response_seconds = usual
 
 
 async def backends(admin: Any) -> list[int]:

@@ -4,9 +4,9 @@ from typing import Any, assert_type
 
 from leadpay.client import LeadClient
 from leadpay.enums import CounterpartyStatus, Direction, Status
-from leadpay.inbox.postgres_transaction import PostgresConnection
-from leadpay.inbox.sqlite import SqliteConnection
 from leadpay.models import Event, InstantPayment, InstantPaymentEvent
+from leadpay.storage.postgres.transaction import PostgresConnection
+from leadpay.storage.sqlite.transaction import SqliteConnection
 from leadpay.webhooks import Context, Plugin, WebhookReceiver, WebhookRouter, load_plugins, parse, sign, verify
 
 router = WebhookRouter()
