@@ -90,7 +90,7 @@ async def test_events_are_listed(url: str, invoke: Any, capsys: pytest.CaptureFi
     await invoke("inbox", "list", "--state", "dead", "--type", "instant_payment.posted", "--json")
     (one,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (one["id"], one["state"], "body" in one) == (DEAD, "dead", False)
-    assert {handling["handler"]: handling["attempts"] for handling in one["handlings"]} == {
+    assert {handling["handler"]: handling["attempts"] for handling in one["handler_runs"]} == {
         "shop:book": 12,
         "shop:sound": 1,
     }
