@@ -1,14 +1,14 @@
-"""The pytest plugin: a bank, a client, a clock and webhooks for the tests of whoever uses leadpay.
+"""The pytest plugin: fixtures with a pretend bank, a client, a clock and webhooks for your own tests.
 
-It is found by itself once leadpay is installed, and asks nothing of the configuration. Its fixtures are ordinary ones,
-so that they work with pytest-asyncio in either mode, with anyio, and in tests that are not asynchronous::
+pytest loads it once leadpay is installed; it needs no configuration. Its fixtures are not asynchronous, so that they
+work with pytest-asyncio in both modes, with anyio, and in tests that are not asynchronous::
 
     @pytest.mark.asyncio
     async def test_a_payment_is_credited(leadpay_deliver):
         outcome = await leadpay_deliver("posted", router, direction="incoming", amount=5000)
         assert outcome.succeeded
 
-The bank runs in a thread with an event loop of its own: it is up before the test's own fixtures and event loop are.
+The bank runs in a thread with its own event loop, so that it is ready before the test's fixtures and event loop.
 """
 
 import asyncio
@@ -18,27 +18,31 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 import pytest
 
 if TYPE_CHECKING:
-    # Nothing of it is imported until a fixture is used: the plugin is loaded by every run of pytest.
+    # Imported when a fixture is used: every run of pytest loads the plugin.
     from leadpay.client import LeadClient
     from leadpay.models import Event
     from leadpay.sandbox import ManualClock, Sandbox
-    from leadpay.webhooks.outcome import Outcome
+    from leadpay.sandbox.delivery import Attempt
+    from leadpay.sandbox.faults import Faults
+    from leadpay.webhooks.dispatcher import Outcome
     from leadpay.webhooks.receiver import WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter
 
+    AnyEvent: TypeAlias = str | Mapping[str, Any] | Event
+
 T = TypeVar("T")
 
-SECRET: Final = "whsec_leadpay_test"  # noqa: S105 - a secret that everybody knows, for tests
-"""What ``leadpay_sign``, ``leadpay_deliver`` and the bank sign with; give it to your receiver."""
+SECRET: Final = "whsec_leadpay_test"  # noqa: S105 - a public secret, for tests
+"""The secret with which ``leadpay_sign``, ``leadpay_deliver`` and the bank sign; give it to your receiver."""
 
 
 class BankThread:
-    """An event loop in a thread, where a bank lives."""
+    """An event loop in a thread, in which a bank runs."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -46,25 +50,25 @@ class BankThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something there, and wait for it."""
+        """Run a coroutine there, and block until it ends."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something there, while this event loop goes on: it may have webhooks to answer."""
+        """Run a coroutine there, and await it: this event loop may have to respond to webhooks meanwhile."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
 class TestClock:
-    """The bank's time, which stands still until :meth:`advance` is called. It begins now.
+    """The bank's time, which stands still until :meth:`advance` is called. It starts at the current time.
 
-    It can be a receiver's clock (``WebhookReceiver(..., clock=leadpay_clock)``), which then takes signatures for as
-    new as the bank does. Whoever sleeps by it does not wait at all.
+    Give it to a receiver (``WebhookReceiver(..., clock=leadpay_clock)``), so that the age of a signature is that at the
+    bank. Its :meth:`sleep` returns at once.
     """
 
     __test__ = False
@@ -82,28 +86,28 @@ class TestClock:
         """Seconds since the clock was made."""
         return self._clock.monotonic()
 
-    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - however long it would be
-        """Go on at once: a client's pauses take no time in a test."""
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - a client's pauses take no time in a test
+        """Return at once."""
         await asyncio.sleep(0)
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass at the bank: everything that falls due happens, and its webhooks are answered.
+        """Move the bank's time: everything that becomes due happens, and its webhooks are delivered.
 
         Args:
-            seconds: how far to move, 0 or more.
+            seconds: how far, 0 or more.
         """
         await self._thread.wait(self._clock.advance(seconds))
 
 
 class TestBank:
-    """A pretend bank in a thread of its own; see :class:`leadpay.sandbox.Sandbox` for what it does."""
+    """A pretend bank in its own thread, with the methods of :class:`leadpay.sandbox.Sandbox`."""
 
     __test__ = False
 
     def __init__(self, thread: BankThread, sandbox: "Sandbox") -> None:
         self._thread = thread
         self.sandbox = sandbox
-        """The bank itself, for what is read only."""
+        """The bank itself. Only read from it: it runs in another thread."""
 
     @property
     def url(self) -> str:
@@ -112,7 +116,7 @@ class TestBank:
 
     @property
     def webhook_url(self) -> str | None:
-        """Where webhooks go."""
+        """The endpoint for webhooks."""
         return self.sandbox.webhook_url
 
     @webhook_url.setter
@@ -121,32 +125,46 @@ class TestBank:
 
     @property
     def webhook_secret(self) -> str:
-        """What webhooks are signed with: ``leadpay.testing.SECRET``."""
+        """The secret that signs webhooks: ``leadpay.testing.SECRET``."""
         return self.sandbox.webhook_secret
 
     def client(self, **overrides: Any) -> "LeadClient":
-        """One more client of this bank; close it yourself."""
+        """Another client of this bank; close it yourself."""
         return self.sandbox.client(**overrides)
 
+    @property
+    def attempts(self) -> "list[Attempt]":
+        """Every attempt to deliver a webhook, in order."""
+        return self.sandbox.attempts
+
+    @property
+    def faults(self) -> "Faults":
+        """The active faults: ``leadpay_sandbox.faults.add("response_lost:send:3")``."""
+        return self.sandbox.faults
+
     def next_payment(self, outcome: str, *, direction: str = "outgoing") -> None:
-        """Choose what becomes of the next payment, such as ``returned:account_closed``."""
+        """Choose how the next payment ends, such as ``returned:account_closed``."""
         self._do(self.sandbox.next_payment, outcome, direction=direction)
 
-    def fault(self, text: str) -> None:
-        """Switch a fault on, such as ``answer_lost:send:3``."""
-        self._do(self.sandbox.faults.add, text)
-
     def release(self, payment_id: str) -> None:
-        """Let a payment that is held go on."""
+        """Let a payment that is held continue."""
         self._do(self.sandbox.release, payment_id)
 
     def refuse(self, payment_id: str, reason: str = "regulatory_reason") -> None:
-        """Have a payment that is held rejected."""
+        """Reject a payment that is held."""
         self._do(self.sandbox.refuse, payment_id, reason)
 
-    async def settled(self) -> None:
-        """Wait until everything that is due has happened, and its webhooks have been answered."""
-        await self._thread.wait(self.sandbox.settled())
+    def return_payment(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
+        """Have the counterparty return an outgoing payment, in whole or in part."""
+        self._do(self.sandbox.return_payment, payment_id, reason, amount)
+
+    def request_return(self, payment_id: str, reason: str = "other") -> None:
+        """Have the counterparty request the return of an incoming payment."""
+        self._do(self.sandbox.request_return, payment_id, reason)
+
+    async def wait_idle(self) -> None:
+        """Wait until everything that is due has happened, and its webhooks were delivered or have failed."""
+        await self._thread.wait(self.sandbox.wait_idle())
 
     def _do(self, function: Callable[..., object], *arguments: Any, **named: Any) -> None:
         async def work() -> None:
@@ -163,11 +181,11 @@ class Sign:
         self.secret = SECRET
 
     def __call__(self, body: bytes, *, secret: str | None = None, age: float = 0.0) -> dict[str, str]:
-        """Give the headers of a webhook.
+        """Make the headers of a webhook.
 
         Args:
             body: its raw bytes.
-            secret: another secret than the usual one.
+            secret: another secret than ``SECRET``.
             age: how many seconds ago it was signed.
         """
         from leadpay.webhooks.signature import HEADER, sign  # noqa: PLC0415 - only when used
@@ -176,14 +194,14 @@ class Sign:
 
 
 class Deliver:
-    """Delivers events to a router, a receiver or a URL, as often and in the order that a test wants."""
+    """Delivers events to a router, a receiver or a URL, once or several times, in any order."""
 
     def __init__(self, clock: TestClock, sign: Sign) -> None:
         self._clock = clock
         self._sign = sign
 
     def event(self, name: str, *, direction: str | None = None, **fields: Any) -> dict[str, Any]:
-        """Make an event's JSON, with a payment such as the bank would show.
+        """Make an event's JSON, with a payment as the bank would show it.
 
         Args:
             name: its type, such as ``posted``.
@@ -195,23 +213,69 @@ class Deliver:
         """
         from leadpay.sandbox import sample  # noqa: PLC0415 - only when used
 
-        made = sample(name, now=self._clock.now(), new_uuid=uuid.uuid4, direction=direction)
+        event = sample(name, now=self._clock.now(), new_uuid=uuid.uuid4, direction=direction)
         for path, value in fields.items():
             *outer, last = path.split("__")
-            inner = made["object"]
+            inner = event["object"]
             for step in outer:
                 inner = inner.setdefault(step, {})
             inner[last] = value
-        return made
+        return event
+
+    @overload
+    async def __call__(
+        self,
+        events: "AnyEvent",
+        to: "WebhookRouter",
+        *,
+        times: None = None,
+        reordered: bool = False,
+        client: "LeadClient | None" = None,
+        **fields: Any,
+    ) -> "Outcome": ...
+
+    @overload
+    async def __call__(
+        self,
+        events: "AnyEvent",
+        to: "WebhookReceiver | str",
+        *,
+        times: None = None,
+        reordered: bool = False,
+        **fields: Any,
+    ) -> int: ...
+
+    @overload
+    async def __call__(
+        self,
+        events: "AnyEvent | Sequence[AnyEvent]",
+        to: "WebhookRouter",
+        *,
+        times: int | None = None,
+        reordered: bool = False,
+        client: "LeadClient | None" = None,
+        **fields: Any,
+    ) -> "list[Outcome]": ...
+
+    @overload
+    async def __call__(
+        self,
+        events: "AnyEvent | Sequence[AnyEvent]",
+        to: "WebhookReceiver | str",
+        *,
+        times: int | None = None,
+        reordered: bool = False,
+        **fields: Any,
+    ) -> list[int]: ...
 
     async def __call__(
         self,
-        events: "str | Mapping[str, Any] | Event | Sequence[str | Mapping[str, Any] | Event]",
+        events: "AnyEvent | Sequence[AnyEvent]",
         to: "WebhookRouter | WebhookReceiver | str",
         *,
-        times: int = 1,
+        times: int | None = None,
         reordered: bool = False,
-        client: Any = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> Any:
         """Deliver one event, or several.
@@ -220,42 +284,47 @@ class Deliver:
             events: a type, an event (JSON or a model), or several of them, in the order in which they happened.
             to: a router, whose handlers run every time; a receiver, which treats duplicates as in production; or the
                 URL of an application.
-            times: how often each is delivered; 2 for a duplicate.
+            times: how many times each is delivered; 2 for a duplicate.
             reordered: whether the newest comes first.
-            client: what the handlers of a router get as ``context.client``.
+            client: the handlers of a router get it as ``context.client``.
             fields: for types: see :meth:`event`.
 
         Returns:
-            For a router an Outcome, otherwise a status; a list of them if several were delivered.
+            An Outcome for a router, otherwise a status; a list if ``events`` is a sequence or ``times`` is given.
+
+        Raises:
+            ConnectionError: the URL gave no response.
         """
         several: Sequence[Any] = [events] if isinstance(events, str) or not isinstance(events, Sequence) else events
-        made = [self._made(event, fields) for event in several]
+        bodies = [self._body(event, fields) for event in several]
         if reordered:
-            made.reverse()
-        results = [await self._deliver(body, to, client) for body in made for _ in range(times)]
-        return results[0] if several is not events and times == 1 else results
+            bodies.reverse()
+        results = [await self._deliver(body, to, client) for body in bodies for _ in range(times or 1)]
+        return results[0] if several is not events and times is None else results
 
-    def _made(self, event: Any, fields: Mapping[str, Any]) -> bytes:
-        from leadpay.converter import unstructure  # noqa: PLC0415 - only when used
-        from leadpay.wire import encode  # noqa: PLC0415 - the same
+    def _body(self, event: Any, fields: Mapping[str, Any]) -> bytes:
+        from leadpay.converter import encode, unstructure  # noqa: PLC0415 - only when used
 
         if isinstance(event, str):
             event = self.event(event, **fields)
         return encode(event if isinstance(event, Mapping) else unstructure(event))
 
-    async def _deliver(self, body: bytes, to: Any, client: Any) -> "Outcome | int | None":
+    async def _deliver(self, body: bytes, to: Any, client: "LeadClient | None") -> "Outcome | int":
         from leadpay.sandbox import post_webhook  # noqa: PLC0415 - only when used
         from leadpay.webhooks.receiver import WebhookReceiver  # noqa: PLC0415 - the same
         from leadpay.webhooks.signature import HEADER  # noqa: PLC0415 - the same
 
         headers = self._sign(body)
         if isinstance(to, str):
-            return await post_webhook(to, body, headers[HEADER])
+            status = await post_webhook(to, body, headers[HEADER])
+            if status is None:
+                raise ConnectionError(f"{to} gave no response")
+            return status
         if isinstance(to, WebhookReceiver):
             return await to.receive(body=body, headers=headers)
         return await self._dispatch(body, to, client)
 
-    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: Any) -> "Outcome":
+    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: "LeadClient | None") -> "Outcome":
         from datetime import UTC, datetime  # noqa: PLC0415 - only when used
 
         from leadpay.webhooks.context import Context  # noqa: PLC0415 - the same
@@ -285,7 +354,7 @@ def leadpay_clock(_leadpay_thread: BankThread) -> TestClock:
 
 @pytest.fixture
 def leadpay_sandbox(_leadpay_thread: BankThread, leadpay_clock: TestClock) -> Iterator[TestBank]:
-    """A pretend bank on a loopback port; time stands still there until ``leadpay_clock`` moves it."""
+    """A pretend bank on a loopback port; its time stands still until ``leadpay_clock`` moves it."""
     from leadpay.sandbox import Sandbox  # noqa: PLC0415 - only when used
 
     async def start() -> Sandbox:
@@ -298,7 +367,7 @@ def leadpay_sandbox(_leadpay_thread: BankThread, leadpay_clock: TestClock) -> It
 
 @pytest.fixture
 def leadpay_client(request: pytest.FixtureRequest, leadpay_sandbox: TestBank, leadpay_clock: TestClock) -> "LeadClient":
-    """A client of that bank, closed when the test's function ends; its pauses take no time."""
+    """A client of that bank, closed when the test function ends; its pauses take no time."""
     client = leadpay_sandbox.client(clock=leadpay_clock)
     request.node.stash.setdefault(_CLIENTS, []).append(client)
     return client
@@ -306,13 +375,13 @@ def leadpay_client(request: pytest.FixtureRequest, leadpay_sandbox: TestBank, le
 
 @pytest.fixture
 def leadpay_sign(leadpay_clock: TestClock) -> Sign:
-    """Headers with a signature such as the bank makes, for the raw bytes of a body."""
+    """Headers with the bank's signature for the raw bytes of a body."""
     return Sign(leadpay_clock)
 
 
 @pytest.fixture
 def leadpay_deliver(leadpay_clock: TestClock, leadpay_sign: Sign) -> Deliver:
-    """Events for a router, a receiver or a URL, as often and in the order that a test wants."""
+    """Delivers events to a router, a receiver or a URL, once or several times, in any order."""
     return Deliver(leadpay_clock, leadpay_sign)
 
 
@@ -321,7 +390,7 @@ _CLIENTS: Final = pytest.StashKey[list[Any]]()
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Close the client in the event loop in which the test used it, whichever plugin runs that loop."""
+    """Close the client in the event loop in which the test used it: each plugin runs its own."""
     clients = item.stash.get(_CLIENTS, [])
     function = getattr(item, "obj", None)
     if clients and inspect.iscoroutinefunction(function):

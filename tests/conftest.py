@@ -4,12 +4,18 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.scene import Scene, played
+from tests.support.scene import Scene, open_scene
 
-pytest_plugins = ["leadpay.testing", "pytester", "tests.support.postgres", "tests.support.scripted"]
+pytest_plugins = [
+    "leadpay.testing",
+    "pytester",
+    "tests.support.postgres",
+    "tests.support.scripted",
+    "tests.support.telemetry",
+]
 
 
 @pytest_asyncio.fixture
 async def scene() -> AsyncIterator[Scene]:
-    async with played() as found:
+    async with open_scene() as found:
         yield found

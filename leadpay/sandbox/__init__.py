@@ -1,4 +1,4 @@
-"""PRETENDING: a stateful bank on your own machine that signs and sends webhooks, and judges every client."""
+"""Sandbox: a pretend bank on your own machine. It keeps state, checks every request, and signs and sends webhooks."""
 
 from leadpay.sandbox.bank import Bank as Bank
 from leadpay.sandbox.clock import ManualClock as ManualClock

@@ -1,7 +1,7 @@
 """The Federal Reserve's business days, by rule, and the deadlines of return requests. Pure.
 
-The bank's page on return requests: an incoming one must be answered by 23:30 New York time on the tenth business
-day, and is rejected on the client's behalf at midnight; an outgoing one's deadline is 00:00 on the tenth business day.
+The bank's page on return requests: the client must respond to an incoming one by 23:30 New York time on the tenth
+business day, and Lead rejects it at midnight; the deadline of an outgoing one is 00:00 on the tenth business day.
 """
 
 from datetime import date, datetime, time, timedelta
@@ -13,7 +13,7 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 """The time zone in which the bank states its deadlines."""
 
 BUSINESS_DAYS: Final = 10
-"""How many business days there are to answer; the day of receipt is the first, if it is a business day.
+"""How many business days there are to respond; the day of receipt is the first, if it is a business day.
 
 The bank's example: received on Monday 2022-06-27, due on Monday 2022-07-11.
 """
@@ -24,12 +24,12 @@ _DAY: Final = timedelta(days=1)
 
 
 class Deadline(NamedTuple):
-    """What happens when to an unanswered return request."""
+    """The two times of an incoming return request that gets no response."""
 
-    answer_by: datetime
-    """The deadline that the bank writes into the request, in New York time."""
+    respond_by: datetime
+    """The deadline that the request shows, in New York time."""
     rejected_at: datetime
-    """When Lead rejects an incoming request that nobody answered: the midnight after."""
+    """When Lead rejects the request: the midnight after."""
 
 
 @cache
@@ -57,11 +57,11 @@ def is_business_day(day: date) -> bool:
 
 
 def business_day(start: date, number: int) -> date:
-    """The so-manieth business day, counted from ``start``, which is the first one if it is a business day.
+    """The n-th business day on or after ``start``, counting ``start`` itself if it is one.
 
     Args:
-        start: where to begin.
-        number: 1 or more.
+        start: the first day to count.
+        number: n, 1 or more.
     """
     day = start
     while True:
@@ -75,7 +75,7 @@ def incoming_deadline(received: datetime) -> Deadline:
     """The deadline of a return request that the counterparty sent us.
 
     Args:
-        received: when it came, with a time zone.
+        received: when it was received, with a time zone.
     """
     last = business_day(received.astimezone(NEW_YORK).date(), BUSINESS_DAYS)
     return Deadline(

@@ -1,4 +1,4 @@
-"""Two clocks: the machine's, and one that moves only when told."""
+"""Two clocks: the machine's, and one that a test moves."""
 
 import asyncio
 import heapq
@@ -8,28 +8,28 @@ from itertools import count
 from typing import Final, Protocol
 
 START: Final = 1_736_175_600.0
-"""Where a manual clock begins unless told: Monday, 2025-01-06, 10:00 in New York, in seconds since 1970."""
+"""The time at which a manual clock starts unless set: Monday, 2025-01-06, 10:00 in New York."""
 
-TURNS: Final = 30
-"""How often the event loop may turn after each moment of a manual clock, so that whoever was woken can act.
+LOOP_ITERATIONS: Final = 30
+"""How many iterations of the event loop a manual clock grants at each time, so that tasks that were woken can run.
 
-A request and its answer over loopback take a dozen turns.
+A request and its response over loopback take about twelve.
 """
 
 
 class Clock(Protocol):
-    """What tells the time and lets it pass; the same shape as the SDK's own."""
+    """The time, and waiting; the same interface as the SDK's own clock."""
 
     def now(self) -> float:
         """Seconds since 1970, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow, for durations."""
+        """Seconds that never decrease, for durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Wait so many seconds."""
         ...
 
 
@@ -41,18 +41,18 @@ class RealClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow, for durations."""
+        """Seconds that never decrease, for durations."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Wait so many seconds."""
         await asyncio.sleep(seconds)
 
 
 class ManualClock:
-    """Time that stands still until :meth:`advance` is called.
+    """A clock that stands still until :meth:`advance` is called.
 
-    Give the same clock to the sandbox, the client and the receiver, and ten business days pass in milliseconds::
+    If the sandbox, the client and the receiver have the same clock, ten business days take milliseconds::
 
         clock = ManualClock()
         async with Sandbox(clock=clock) as bank:
@@ -60,13 +60,13 @@ class ManualClock:
             await clock.advance(14 * 86_400)
     """
 
-    __slots__ = ("_now", "_numbers", "_quiet", "_sleepers", "_start")
+    __slots__ = ("_hooks", "_now", "_numbers", "_sleepers", "_start")
 
     def __init__(self, start: float = START) -> None:
         self._start = self._now = start
         self._numbers = count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._quiet: list[Callable[[], Awaitable[None]]] = []
+        self._hooks: list[Callable[[], Awaitable[None]]] = []
 
     def now(self) -> float:
         """Seconds since 1970, UTC."""
@@ -86,33 +86,33 @@ class ManualClock:
         await woken
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass: everything that falls due happens, in order, each at its own moment.
+        """Move the time: everything that becomes due happens, in order, each at its own time.
 
         Args:
-            seconds: how far to move, 0 or more; 0 does what is due now.
+            seconds: how far, 0 or more; 0 does what is due now.
 
         Raises:
-            ValueError: for a negative number.
+            ValueError: the number is negative.
         """
         if seconds < 0:
-            raise ValueError("seconds: time does not run backwards")
+            raise ValueError("seconds: time does not go backwards")
         target = self._now + seconds
-        await self._settle()
+        await self._run_tasks()
         while self._sleepers and self._sleepers[0][0] <= target:
             self._now, _, woken = heapq.heappop(self._sleepers)
             if not woken.done():
                 woken.set_result(None)
-                await self._settle()
+                await self._run_tasks()
         self._now = target
-        await self._settle()
+        await self._run_tasks()
 
-    def before_moving(self, quiet: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Have the clock wait for somebody's work at each moment; the function that comes back ends that."""
-        self._quiet.append(quiet)
-        return lambda: self._quiet.remove(quiet)
+    def on_advance(self, hook: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Await a hook at each time before the clock moves on. Returns a function that removes the hook."""
+        self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)
 
-    async def _settle(self) -> None:
-        for _ in range(TURNS):
+    async def _run_tasks(self) -> None:
+        for _ in range(LOOP_ITERATIONS):
             await asyncio.sleep(0)
-        for quiet in tuple(self._quiet):
-            await quiet()
+        for hook in tuple(self._hooks):
+            await hook()

@@ -1,4 +1,4 @@
-"""The words of the bank's description that the sandbox accepts and speaks, independently of the SDK."""
+"""The enum values of the bank's description, written down independently of the SDK."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,7 +23,7 @@ REJECTION_REASONS: Final[Mapping[str, str]] = {
     "regulatory_reason": "RR04 Regulatory reason",
     "narrative": "NARR As agreed by telephone",
     "account_number_incorrect": "AC01 The account number is incorrect or not active",
-    "non_sufficient_funds": "AM04 The funds do not suffice",
+    "non_sufficient_funds": "AM04 The balance is too low",
     "aggregate_limit_exceeded": "AM14 An aggregate limit is exceeded",
     "participant_not_on_network": "The participant is not on an instant payment network",
     "routing_number_format_incorrect": "RC01 The routing number's format is incorrect",
@@ -31,9 +31,9 @@ REJECTION_REASONS: Final[Mapping[str, str]] = {
     "restricted_by_account_number_controls": "The account number's controls do not admit this counterparty",
     "other": "Another reason",
 }
-"""Why a payment can be rejected, in the order of the bank's list, and the details that the sandbox gives for it."""
+"""Reasons of a rejection, in the order of the bank's list, with the details that the sandbox shows."""
 
-SENT_RETURN_REASONS: Final = (
+SENDABLE_RETURN_REASONS: Final = (
     "honor_return_request",
     "wrong_amount",
     "duplication",
@@ -45,10 +45,10 @@ SENT_RETURN_REASONS: Final = (
 )
 """Reasons that the client may give for a return."""
 
-RETURN_REASONS: Final = (*SENT_RETURN_REASONS, "regulatory_reason", "amount_too_low", "other")
+RETURN_REASONS: Final = (*SENDABLE_RETURN_REASONS, "regulatory_reason", "amount_too_low", "other")
 """Reasons that a return may carry."""
 
-SENT_REQUEST_REASONS: Final = (
+SENDABLE_REQUEST_REASONS: Final = (
     "creditor_account_number_invalid",
     "wrong_amount",
     "customer_requested",
@@ -61,10 +61,10 @@ SENT_REQUEST_REASONS: Final = (
 )
 """Reasons that the client may give for a return request."""
 
-REQUEST_REASONS: Final = (*SENT_REQUEST_REASONS, "per_agent_request", "other")
+REQUEST_REASONS: Final = (*SENDABLE_REQUEST_REASONS, "per_agent_request", "other")
 """Reasons that a return request may carry."""
 
-SENT_REQUEST_REJECTION_REASONS: Final = (
+SENDABLE_REQUEST_REJECTION_REASONS: Final = (
     "account_closed",
     "non_sufficient_funds",
     "customer_requested",
@@ -73,12 +73,12 @@ SENT_REQUEST_REJECTION_REASONS: Final = (
     "returned_previously",
     "narrative",
 )
-"""Reasons that the client may give for turning a return request down."""
+"""Reasons that the client may give for rejecting a return request."""
 
-REQUEST_REJECTION_REASONS: Final = (*SENT_REQUEST_REJECTION_REASONS, "per_agent_request", "other")
-"""Reasons for which a return request may have been turned down."""
+REQUEST_REJECTION_REASONS: Final = (*SENDABLE_REQUEST_REJECTION_REASONS, "per_agent_request", "other")
+"""Reasons for which a return request may have been rejected."""
 
-EXPLAINED: Final[Mapping[str, frozenset[str]]] = {
+REASONS_WITH_DETAILS: Final[Mapping[str, frozenset[str]]] = {
     "return": frozenset({"narrative", "wrong_amount"}),
     "request_return": frozenset({"narrative", "wrong_amount", "service_not_rendered"}),
     "reject_return_request": frozenset({"narrative"}),
@@ -86,16 +86,16 @@ EXPLAINED: Final[Mapping[str, frozenset[str]]] = {
 """The reasons, by operation, that need ``additional_information``."""
 
 EVENT_TYPES: Final = (
-    *(f"ach.{word}" for word in ("processing", "submitted", "posted", "under_review", "approved", "rejected")),
-    *(f"ach.{word}" for word in ("pending_return", "returned", "corrected", "canceled", "scheduled")),
-    *(f"ach.{word}" for word in ("return_dishonored", "return_contested")),
+    *(f"ach.{name}" for name in ("processing", "submitted", "posted", "under_review", "approved", "rejected")),
+    *(f"ach.{name}" for name in ("pending_return", "returned", "corrected", "canceled", "scheduled")),
+    *(f"ach.{name}" for name in ("return_dishonored", "return_contested")),
     "account_number.created",
-    *(f"internal_transfer.{word}" for word in ("succeeded", "failed", "posted", "rejected")),
-    *(f"lending.disbursement.{word}" for word in ("processing", "succeeded", "failed", "ach_correction")),
-    *(f"wire.{word}" for word in ("created", "under_review", "scheduled", "processing", "posted", "rejected")),
-    *(f"wire.{word}" for word in ("canceled", "cancel_pending", "return_request.received")),
-    *(f"instant_payment.{word}" for word in ("posted", "rejected", "under_review", "counterparty_status_updated")),
-    *(f"instant_payment.{word}" for word in ("return_request_response_needed", "return_request_status_updated")),
+    *(f"internal_transfer.{name}" for name in ("succeeded", "failed", "posted", "rejected")),
+    *(f"lending.disbursement.{name}" for name in ("processing", "succeeded", "failed", "ach_correction")),
+    *(f"wire.{name}" for name in ("created", "under_review", "scheduled", "processing", "posted", "rejected")),
+    *(f"wire.{name}" for name in ("canceled", "cancel_pending", "return_request.received")),
+    *(f"instant_payment.{name}" for name in ("posted", "rejected", "under_review", "counterparty_status_updated")),
+    *(f"instant_payment.{name}" for name in ("return_request_response_needed", "return_request_status_updated")),
     "funding.posted",
     "funding.rejected",
 )
@@ -108,4 +108,4 @@ PRODUCTS: Final = (
 SCOPES: Final = frozenset(
     f"{product}/{right}" for product in PRODUCTS for right in ("read", "read_write") if product != "event"
 ) | {"event/read"}
-"""What a token can be asked to allow."""
+"""The scopes that a token can have."""

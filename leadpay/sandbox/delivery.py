@@ -13,34 +13,33 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 from leadpay.sandbox.clock import Clock
-from leadpay.sandbox.disguise import disguise
 from leadpay.sandbox.faults import WEBHOOK, Faults
 from leadpay.sandbox.models import Event
-from leadpay.sandbox.timers import Schedule
+from leadpay.sandbox.timers import Timers
 from leadpay.webhooks.signature import HEADER, sign
 
 RETRY_AFTER: Final = 3 * 3600.0
 """Seconds from one attempt to the next. From the bank's page on webhooks."""
 
 MAX_ATTEMPTS: Final = 24
-"""How often an event is sent to an endpoint that does not accept it. From the bank's page on webhooks."""
+"""How many times an event is sent to an endpoint that does not accept it. From the bank's page on webhooks."""
 
 TIMEOUT: Final = 10.0
-"""Seconds of real time that an endpoint has to answer. The bank does not say; a receiver should need far less."""
+"""Seconds of real time that an endpoint has to respond. The bank's own limit is not published."""
 
 MAX_REMEMBERED: Final = 100_000
-"""How many attempts are remembered, so that a sandbox that runs for weeks does not fill the memory."""
+"""How many attempts are kept in memory, so that a sandbox can run for weeks."""
 
 
 class Endpoint(NamedTuple):
-    """Where webhooks go."""
+    """A URL that gets webhooks, and the secret that signs them."""
 
     url: str
     secret: str
 
 
 class Attempt(NamedTuple):
-    """One webhook as it was sent."""
+    """One attempt to deliver a webhook."""
 
     event_id: str
     type: str
@@ -49,11 +48,11 @@ class Attempt(NamedTuple):
     at: float
     """Seconds since 1970."""
     status: int | None
-    """What the endpoint answered; None if it did not."""
+    """The status of the endpoint's response; None if there was none."""
 
     @property
     def accepted(self) -> bool:
-        """Whether the endpoint took it: any 2xx."""
+        """Whether the endpoint accepted it: any 2xx."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - what 2xx means
 
 
@@ -63,8 +62,8 @@ class Deliverer:
     Args:
         clock: the sandbox's.
         session: for the requests.
-        show: an event's JSON, in its newest version.
-        wake: called when a redelivery was planned or a webhook was sent.
+        show: returns an event's JSON with the newest version of its object.
+        on_change: called when a timer was added or a webhook was sent.
         faults: what goes wrong on request.
     """
 
@@ -73,29 +72,29 @@ class Deliverer:
         clock: Clock,
         session: aiohttp.ClientSession,
         show: Callable[[Event], dict[str, Any]],
-        wake: Callable[[], object],
+        on_change: Callable[[], object],
         faults: Faults,
     ) -> None:
-        self.schedule = Schedule()
+        self.timers = Timers()
         self.attempts: deque[Attempt] = deque(maxlen=MAX_REMEMBERED)
         self._clock = clock
         self._session = session
         self._show = show
-        self._wake = wake
+        self._on_change = on_change
         self._faults = faults
-        self._first: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self._first_attempts: dict[tuple[str, str], tuple[bytes, str]] = {}
         self._overtaken: dict[Endpoint, Event] = {}
-        self._lanes: dict[tuple[Endpoint, str], deque[tuple[Event, int]]] = {}
+        self._queues: dict[tuple[Endpoint, str], deque[tuple[Event, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:
-        """Whether a webhook is on its way."""
+        """Whether a webhook is being sent."""
         return bool(self._tasks)
 
     def announce(self, event: Event, endpoint: Endpoint) -> None:
-        """Send a new event for the first time, with the faults that strike now."""
-        late = self._faults.draw(("webhook_delayed", "webhook_reordered"), WEBHOOK)
+        """Send a new event for the first time, with the faults that happen now."""
+        late = self._faults.trigger(("webhook_delayed", "webhook_reordered"), WEBHOOK)
         overtaken = self._overtaken.pop(endpoint, None)
         if late is None:
             self.send(event, endpoint)
@@ -104,14 +103,14 @@ class Deliverer:
             self._later(late.value, partial(self._flush, endpoint, event))
         else:
             self._later(late.value, partial(self.send, event, endpoint))
-        if self._faults.draw(("webhook_duplicate",), WEBHOOK):
+        if self._faults.trigger(("webhook_duplicate",), WEBHOOK):
             self.send(event, endpoint)
         if overtaken is not None:
             self.send(overtaken, endpoint)
 
     def _later(self, seconds: float, action: Callable[[], object]) -> None:
-        self.schedule.add(self._clock.now() + seconds, action)
-        self._wake()
+        self.timers.add(self._clock.now() + seconds, action)
+        self._on_change()
 
     def _flush(self, endpoint: Endpoint, event: Event) -> None:
         if self._overtaken.get(endpoint) is event:
@@ -119,25 +118,25 @@ class Deliverer:
             self.send(event, endpoint)
 
     def send(self, event: Event, endpoint: Endpoint, number: int = 1) -> None:
-        """Send an event, after those of the same payment that are on their way.
+        """Send an event, after those of the same payment that are being sent.
 
         Args:
-            event: which.
-            endpoint: where to.
-            number: the attempt's, counted from 1.
+            event: the event.
+            endpoint: the receiver.
+            number: of the attempt, counted from 1.
         """
-        lane = (endpoint, event.payment_id)
-        waiting = self._lanes.get(lane)
+        key = (endpoint, event.payment_id)
+        waiting = self._queues.get(key)
         if waiting is not None:
             waiting.append((event, number))
             return
-        self._lanes[lane] = deque([(event, number)])
-        task = asyncio.get_running_loop().create_task(self._drive(lane))
+        self._queues[key] = deque([(event, number)])
+        task = asyncio.get_running_loop().create_task(self._send_queue(key))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
     async def aclose(self) -> None:
-        """Give up what is on its way."""
+        """Cancel what is being sent."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -145,15 +144,15 @@ class Deliverer:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._wake()
+        self._on_change()
 
-    async def _drive(self, lane: tuple[Endpoint, str]) -> None:
-        endpoint, waiting = lane[0], self._lanes[lane]
+    async def _send_queue(self, key: tuple[Endpoint, str]) -> None:
+        endpoint, waiting = key[0], self._queues[key]
         try:
             while waiting:
                 await self._attempt(*waiting.popleft(), endpoint)
         finally:
-            del self._lanes[lane]
+            del self._queues[key]
 
     async def _attempt(self, event: Event, number: int, endpoint: Endpoint) -> None:
         at = self._clock.now()
@@ -163,18 +162,18 @@ class Deliverer:
         self.attempts.append(attempt)
         if not attempt.accepted and number < MAX_ATTEMPTS:
             again = partial(self.send, event, endpoint, number + 1)
-            self.schedule.add(at + RETRY_AFTER, again, background=True)
+            self.timers.add(at + RETRY_AFTER, again, background=True)
         else:
-            self._first.pop((event.id, endpoint.url), None)
+            self._first_attempts.pop((event.id, endpoint.url), None)
 
     def _signed(self, event: Event, number: int, endpoint: Endpoint, at: float) -> tuple[bytes, str]:
         first = (event.id, endpoint.url)
-        if number > 1 and self._faults.draw(("webhook_old_timestamp",), WEBHOOK):
-            return self._first[first]
-        shown = disguise(self._show(event), self._faults, WEBHOOK)
+        if number > 1 and self._faults.trigger(("webhook_old_timestamp",), WEBHOOK):
+            return self._first_attempts[first]
+        shown = self._faults.change_data(self._show(event), WEBHOOK)
         body = json.dumps(shown, separators=(",", ":")).encode()
         signature = sign(body, endpoint.secret, int(at * 1000))
-        self._first.setdefault(first, (body, signature))
+        self._first_attempts.setdefault(first, (body, signature))
         return body, signature
 
 
@@ -182,12 +181,12 @@ async def post_webhook(url: str, body: bytes, signature: str) -> int | None:
     """Send one webhook, once, with a connection of its own.
 
     Args:
-        url: where to.
+        url: the endpoint's.
         body: the JSON as it was signed.
-        signature: the header's value.
+        signature: the value of the header.
 
     Returns:
-        The status of the answer; None if there was none.
+        The status of the response; None if there was none.
     """
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
         return await _post(session, url, body, signature)

@@ -1,50 +1,65 @@
-"""What goes wrong on request: frozen specs, counted and seeded, so that a run can be repeated. Pure."""
+"""What goes wrong on request: frozen faults, counted and seeded, so that a run can be repeated. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
 from typing import Any, Final
 
 import attrs
 
 KINDS: Final[Mapping[str, str]] = {
     "cut_before": "the connection is cut before the request is processed",
-    "answer_lost": "the request is processed, and the connection cut without an answer",
-    "answer_cut": "the request is processed, and the connection cut after VALUE bytes of the answer's body (10)",
-    "slow": "the request is processed, and the answer waits for VALUE seconds (5)",
+    "response_lost": "the request is processed, and the connection cut without a response",
+    "response_cut": "the request is processed, and the connection cut after VALUE bytes of the response's body (10)",
+    "slow": "the request is processed, and the response waits for VALUE seconds (5)",
     "rate_limited": "429 with Retry-After: VALUE seconds (1)",
     "rate_limited_date": "429 with Retry-After: an HTTP date, VALUE seconds from now (1)",
-    "server_error": "500, nothing processed",
+    "server_error": "500, and the request is not processed",
     "server_error_after": "500 although the request was processed",
-    "bad_gateway": "502 with a proxy's HTML page, nothing processed",
+    "bad_gateway": "502 with a proxy's HTML page, and the request is not processed",
     "bad_gateway_after": "502 with a proxy's HTML page although the request was processed",
-    "in_progress": "409 as if a request with this key were in progress (keyed operations only)",
+    "in_progress": "409 as if a request with this key were in progress (operations with a key only)",
     "token_expired": "401: the access token expires early",
-    "same_token": "the token endpoint hands the last token out once more, refused or not, with less time left",
-    "webhook_first": "the webhooks that a request causes arrive before its answer",
+    "same_token": "the token endpoint returns the last token again, revoked or not, with less time left",
+    "webhook_first": "the webhooks that a request causes arrive before its response",
     "webhook_duplicate": "the webhook is sent twice",
     "webhook_delayed": "the webhook waits for VALUE seconds (1)",
-    "webhook_reordered": "the webhook is sent after the next one, or after VALUE seconds if none comes (1)",
+    "webhook_reordered": "the webhook is sent after the next one, or after VALUE seconds if there is no next one (1)",
     "webhook_old_timestamp": "a redelivery carries the time and the signature of the first attempt",
-    "unknown_value": "an enum value that nobody knows yet",
-    "unknown_field": "fields that nobody knows yet",
-    "older_spellings": "the older spellings of reasons and event types",
+    "unknown_value": "reasons have values that no list contains",
+    "unknown_field": "every object has an unknown field",
+    "older_spellings": "reasons and event types have their older spellings",
 }
-"""Every kind of fault, and what it does; the number in brackets is VALUE unless told."""
+"""Every kind of fault, and what it does; the number in brackets is the default of VALUE."""
 
-DEFAULTS: Final[Mapping[str, float]] = {
-    "answer_cut": 10,
+DEFAULT_VALUES: Final[Mapping[str, float]] = {
+    "response_cut": 10,
     "slow": 5,
     "rate_limited": 1,
     "rate_limited_date": 1,
     "webhook_delayed": 1,
     "webhook_reordered": 1,
 }
-"""VALUE unless told."""
+"""The default of VALUE."""
 
 WEBHOOK: Final = "webhook"
-"""What stands in an operation's place for the delivery of a webhook."""
+"""The operation of a fault that affects the delivery of webhooks."""
 
 ANY: Final = "*"
 """Every operation."""
+
+OLDER_SPELLINGS: Final[Mapping[str, str]] = {
+    "duplication": "duplicate",
+    "fraud_suspected": "fraudulent",
+    "customer_no_response": "no_answer_from_customer",
+    "honor_return_request": "following_return_request",
+    "undue_payment": "not_justified",
+    "initiating_party_unrecognized": "unknown_sender",
+    "creditor_account_number_invalid": "invalid_creditor_account_number",
+    "customer_requested": "requested_by_customer",
+    "instant_payment.counterparty_status_updated": "instant_payment.counterparty_status_update",
+    "instant_payment.return_request_status_updated": "instant_payment.return_request_status_update",
+}
+"""Values in the spelling of the bank's older pages."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,19 +69,19 @@ class Fault:
     Args:
         kind: one of :data:`leadpay.sandbox.faults.KINDS`.
         operation: an operation's name such as ``send``, ``token`` or ``webhook``; ``*`` for all.
-        times: how often; None for ever.
+        times: how often; None for no limit.
         probability: how likely each time, from 0 to 1.
         value: seconds or bytes; see :data:`leadpay.sandbox.faults.KINDS`.
 
     Raises:
-        ValueError: one of them makes no sense.
+        ValueError: one of them is out of range.
     """
 
     kind: str
     operation: str = ANY
     times: int | None = None
     probability: float = 1.0
-    value: float = attrs.field(default=attrs.Factory(lambda self: DEFAULTS.get(self.kind, 0), takes_self=True))
+    value: float = attrs.field(default=attrs.Factory(lambda self: DEFAULT_VALUES.get(self.kind, 0), takes_self=True))
 
     def __attrs_post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -78,48 +93,62 @@ class Fault:
 
 
 class Faults:
-    """The faults that are switched on.
+    """The faults that are active. A test may add some from another thread than the bank's.
 
     Args:
-        chance: a number from 0 to 1, each time another; seeded, so that a run can be repeated.
+        random: returns a number from 0 to 1; seeded, so that a run can be repeated.
     """
 
-    __slots__ = ("_chance", "_left", "drawn")
+    __slots__ = ("_active", "_lock", "_random", "triggered")
 
-    def __init__(self, chance: Callable[[], float]) -> None:
-        self._chance = chance
-        self._left: list[tuple[Fault, int | None]] = []
-        self.drawn: dict[str, int] = {}
-        """How often each kind has struck."""
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._active: list[tuple[Fault, int | None]] = []
+        self._lock = Lock()
+        self.triggered: dict[str, int] = {}
+        """How often each kind was triggered."""
 
     def add(self, fault: Fault | str) -> None:
-        """Switch a fault on; see :func:`parse` for the text form.
+        """Activate a fault; see :func:`parse` for the text form.
 
         Raises:
             ValueError: the text cannot be read.
         """
         found = parse(fault) if isinstance(fault, str) else fault
-        self._left.append((found, found.times))
+        with self._lock:
+            self._active.append((found, found.times))
 
     def clear(self) -> None:
-        """Switch every fault off."""
-        self._left.clear()
+        """Deactivate every fault."""
+        with self._lock:
+            self._active.clear()
 
-    def draw(self, kinds: Iterable[str], operation: str) -> Fault | None:
-        """The first fault of these kinds that strikes now, counted; None if none does."""
+    def trigger(self, kinds: Iterable[str], operation: str) -> Fault | None:
+        """The first active fault of these kinds that happens now, counted; None if none does."""
         wanted = frozenset(kinds)
-        for place, (fault, left) in enumerate(self._left):
-            if fault.kind in wanted and fault.operation in {ANY, operation} and self._chance() < fault.probability:
-                self._left[place : place + 1] = [] if left == 1 else [(fault, left and left - 1)]
-                self.drawn[fault.kind] = self.drawn.get(fault.kind, 0) + 1
-                return fault
+        with self._lock:
+            for index, (fault, left) in enumerate(self._active):
+                if fault.kind in wanted and fault.operation in {ANY, operation} and self._random() < fault.probability:
+                    self._active[index : index + 1] = [] if left == 1 else [(fault, left and left - 1)]
+                    self.triggered[fault.kind] = self.triggered.get(fault.kind, 0) + 1
+                    return fault
         return None
+
+    def change_data(self, shown: Any, operation: str) -> Any:
+        """The JSON of a response or a webhook, with the data faults that happen now."""
+        for kind, change in _DATA_FAULTS:
+            changed = change(shown)
+            # A fault that would change nothing stays active for a response in which it does.
+            if changed != shown and self.trigger((kind,), operation):
+                shown = changed
+        return shown
 
 
 def parse(text: str) -> Fault:
     """Read a fault as a command line has it: ``KIND[:OPERATION][:TIMES][:PROBABILITY%][:value=VALUE]``.
 
-    ``answer_lost:send:3`` loses three answers to send; ``slow:10%:value=2`` makes every tenth answer two seconds late.
+    ``response_lost:send:3`` loses three responses to send; ``slow:10%:value=2`` makes every tenth response two seconds
+    late.
 
     Raises:
         ValueError: it cannot be read.
@@ -147,5 +176,41 @@ def _part(part: str) -> dict[str, Any]:
 
 
 def describe() -> str:
-    """Every kind in words, for a README and for ``--help``."""
+    """Every kind as text, for a README and for ``--help``."""
     return "\n".join(f"  {kind:<23}{summary}" for kind, summary in KINDS.items())
+
+
+def _map_strings(shown: Any, change: Callable[[str, str], str], field: str = "") -> Any:
+    """The JSON with every string changed; ``change`` gets the name of its field and the string."""
+    if isinstance(shown, dict):
+        return {name: _map_strings(value, change, name) for name, value in shown.items()}
+    if isinstance(shown, list):
+        return [_map_strings(value, change) for value in shown]
+    return change(field, shown) if isinstance(shown, str) else shown
+
+
+def _spell_as_before(shown: Any) -> Any:
+    # A description is the customer's own text.
+    fields = {"reason", "rejection_reason", "event"}
+    return _map_strings(shown, lambda field, text: OLDER_SPELLINGS.get(text, text) if field in fields else text)
+
+
+def _make_values_unknown(shown: Any) -> Any:
+    # Only values that a reader can ignore: an unknown status or type would mean something else.
+    fields = {"reason", "rejection_reason"}
+    return _map_strings(shown, lambda field, text: f"{text}_as_never_before" if field in fields else text)
+
+
+def _add_fields(shown: Any) -> Any:
+    if isinstance(shown, dict):
+        return {**{name: _add_fields(value) for name, value in shown.items()}, "added_tomorrow": {"by": ["the bank"]}}
+    if isinstance(shown, list):
+        return [_add_fields(value) for value in shown]
+    return shown
+
+
+_DATA_FAULTS: Final = (
+    ("older_spellings", _spell_as_before),
+    ("unknown_value", _make_values_unknown),
+    ("unknown_field", _add_fields),
+)

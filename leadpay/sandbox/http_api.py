@@ -1,4 +1,4 @@
-"""The bank's HTTP semantics without any HTTP library: one Call in, one Answer out. Pure."""
+"""The bank's HTTP semantics without an HTTP library: a Request in, a Response out. Pure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from leadpay.sandbox import validation
 from leadpay.sandbox.bank import Bank
-from leadpay.sandbox.disguise import disguise
 from leadpay.sandbox.faults import Fault, Faults
-from leadpay.sandbox.idempotency import MAX_KEY_LENGTH, Answered, Keys
+from leadpay.sandbox.idempotency import MAX_KEY_LENGTH, IdempotencyKeys, StoredResponse
 from leadpay.sandbox.openapi import description
 from leadpay.sandbox.operations import OPERATIONS, Operation, OperationInput
 from leadpay.sandbox.problems import ApiProblem
@@ -20,10 +19,28 @@ TOKEN_PATH: Final = "/v1/oauth/token"  # noqa: S105 - a path
 
 DESCRIPTION_PATH: Final = "/openapi.json"
 
+OK: Final = 200
+"""The status of every response that is not a refusal."""
+
+FAULTS_BEFORE: Final = ("cut_before", "rate_limited", "rate_limited_date", "server_error", "bad_gateway")
+"""Faults that happen before a request is processed."""
+
+FAULTS_AFTER: Final = (
+    "response_lost",
+    "response_cut",
+    "slow",
+    "server_error_after",
+    "bad_gateway_after",
+    "webhook_first",
+)
+"""Faults that happen once a request has been processed."""
+
 _JSON: Final = ("Content-Type", "application/json")
 
+_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
-class Call(NamedTuple):
+
+class Request(NamedTuple):
     """A request, its path and query decoded."""
 
     method: str
@@ -34,44 +51,37 @@ class Call(NamedTuple):
     body: bytes
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """A response."""
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = (_JSON,)
-    fate: Fault | None = None
-    """What the connection does to it."""
+    fault: Fault | None = None
+    """What the server does to it or to its connection."""
     key: str | None = None
     """The idempotency key that stays in progress until :meth:`HttpApi.finish`."""
 
 
-BEFORE: Final = ("cut_before", "rate_limited", "rate_limited_date", "server_error", "bad_gateway")
-"""Faults that strike before anything is processed."""
-
-AFTER: Final = ("answer_lost", "answer_cut", "slow", "server_error_after", "bad_gateway_after", "webhook_first")
-"""Faults that strike once a request has been processed."""
-
-OK: Final = 200
-"""The status of every answer that is no refusal."""
-
-_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-
-
-def answer_with(status: int, shown: Mapping[str, Any] | None, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """An answer that carries JSON, or nothing."""
+def json_response(status: int, shown: Mapping[str, Any] | None, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """A response with JSON, or with an empty body."""
     if shown is None:
-        return Answer(status, b"", headers)
+        return Response(status, b"", headers)
     # ASCII, so that a lone surrogate that a client sent can be written at all.
-    return Answer(status, json.dumps(shown, separators=(",", ":")).encode(), (_JSON, *headers))
+    return Response(status, json.dumps(shown, separators=(",", ":")).encode(), (_JSON, *headers))
+
+
+def problem_response(problem: ApiProblem, *, numeric_status: bool = False) -> Response:
+    """The response that refuses a request."""
+    return json_response(problem.status, problem.body(numeric_status=numeric_status), problem.headers)
 
 
 class HttpApi:
-    """Answers calls for a bank.
+    """Responds to requests for a bank.
 
     Args:
-        bank: the state machine.
-        tokens: who may call.
+        bank: the payments.
+        tokens: the access tokens.
         faults: what goes wrong on request.
     """
 
@@ -81,113 +91,112 @@ class HttpApi:
         self._bank = bank
         self._tokens = tokens
         self._faults = faults
-        self._keys = Keys()
+        self._keys = IdempotencyKeys()
 
-    def handle(self, call: Call) -> Answer:
-        """Serve a call in process: :meth:`answer` and :meth:`finish` in one."""
-        answer = self.answer(call)
-        self.finish(answer)
-        return answer
+    def handle(self, request: Request) -> Response:
+        """Serve a request in process: :meth:`respond` and :meth:`finish` in one."""
+        response = self.respond(request)
+        self.finish(response)
+        return response
 
-    def answer(self, call: Call) -> Answer:
-        """Serve a call; whatever is wrong with it becomes an answer of the bank's error shape.
+    def respond(self, request: Request) -> Response:
+        """Serve a request; whatever is wrong with it becomes a problem response.
 
-        A keyed request stays in progress until the answer is given to :meth:`finish`.
+        The idempotency key stays in progress until the response is given to :meth:`finish`.
         """
-        if call.path == TOKEN_PATH and call.method == "POST":
-            return self._visited("token", lambda: self._token(call))
-        if (call.method, call.path) == ("GET", DESCRIPTION_PATH):
-            return answer_with(200, description())
+        if request.path == TOKEN_PATH and request.method == "POST":
+            return self._with_faults("token", lambda: self._token(request))
+        if (request.method, request.path) == ("GET", DESCRIPTION_PATH):
+            return json_response(OK, description())
         try:
-            operation, object_id = route(call)
-        except ApiProblem as refused:
-            return answer_with(refused.status, refused.body(), refused.headers)
-        return self._visited(operation.name, lambda: self._authorized(operation, object_id, call))
+            operation, object_id = route(request)
+        except ApiProblem as problem:
+            return problem_response(problem)
+        return self._with_faults(operation.name, lambda: self._authorized(operation, object_id, request))
 
-    def finish(self, answer: Answer) -> None:
-        """An answer is on its way: its key is in progress no longer."""
-        if answer.key is not None:
-            self._keys.finish(answer.key, Answered(answer.status, answer.body))
+    def finish(self, response: Response) -> None:
+        """Note that a response was sent: its key is no longer in progress."""
+        if response.key is not None:
+            self._keys.finish(response.key, StoredResponse(response.status, response.body))
 
-    def _visited(self, operation: str, serve: Callable[[], Answer]) -> Answer:
-        """Serve, with the faults that strike now."""
-        before = self._faults.draw(BEFORE, operation)
+    def _with_faults(self, operation: str, serve: Callable[[], Response]) -> Response:
+        before = self._faults.trigger(FAULTS_BEFORE, operation)
         if before is not None:
             return self._instead(before)
-        answer = serve()
-        # A token, or a refusal, causes no webhook that could come first.
-        kinds = AFTER if operation != "token" and answer.status == OK else AFTER[:-1]
-        after = self._faults.draw(kinds, operation)
+        response = serve()
+        # A token or a refusal causes no webhook that could come first.
+        kinds = FAULTS_AFTER if operation != "token" and response.status == OK else FAULTS_AFTER[:-1]
+        after = self._faults.trigger(kinds, operation)
         if after is None:
-            return answer
+            return response
         if after.kind in {"server_error_after", "bad_gateway_after"}:
-            self.finish(answer)
+            self.finish(response)
             return self._instead(after)
-        return answer._replace(fate=after)
+        return response._replace(fault=after)
 
-    def _instead(self, fault: Fault) -> Answer:
+    def _instead(self, fault: Fault) -> Response:
+        """The response that a fault puts in the place of the bank's own."""
         if fault.kind in {"bad_gateway", "bad_gateway_after"}:
-            return Answer(502, _HTML, (("Content-Type", "text/html"),))
+            return Response(502, _HTML, (("Content-Type", "text/html"),))
         if fault.kind in {"rate_limited", "rate_limited_date"}:
             until = formatdate(self._bank.now() + fault.value, usegmt=True)
             wait = until if fault.kind == "rate_limited_date" else f"{fault.value:g}"
-            refused = ApiProblem(429, "rate_limited", "Slow down.", headers=(("Retry-After", wait),))
-        else:
-            refused = ApiProblem(500, "internal_error", "Something went wrong, as requested.")
-        return answer_with(refused.status, refused.body(), refused.headers)._replace(fate=fault)
+            return problem_response(ApiProblem(429, "rate_limited", "Slow down.", headers=(("Retry-After", wait),)))
+        problem = ApiProblem(500, "internal_error", "Something went wrong, as requested.")
+        return problem_response(problem)._replace(fault=fault)
 
-    def _token(self, call: Call) -> Answer:
+    def _token(self, request: Request) -> Response:
         try:
-            body = validation.credentials(_json_body(call))
-            same = self._faults.draw(("same_token",), "token") is not None
-            return answer_with(200, self._tokens.issue(body, same=same))
-        except ApiProblem as refused:
-            return answer_with(refused.status, refused.body(numeric_status=True), refused.headers)
+            body = validation.credentials(_json_body(request))
+            same = self._faults.trigger(("same_token",), "token") is not None
+            return json_response(OK, self._tokens.issue(body, same=same))
+        except ApiProblem as problem:
+            return problem_response(problem, numeric_status=True)
 
-    def _authorized(self, operation: Operation, object_id: str, call: Call) -> Answer:
+    def _authorized(self, operation: Operation, object_id: str, request: Request) -> Response:
         try:
-            token = self._tokens.check(call.headers.get("authorization"), operation.scopes)
-            if self._faults.draw(("token_expired",), operation.name):
+            token = self._tokens.check(request.headers.get("authorization"), operation.scopes)
+            if self._faults.trigger(("token_expired",), operation.name):
                 self._tokens.revoke(token)
                 self._tokens.check(None, operation.scopes)
-            return self._serve(operation, object_id, call)
-        except ApiProblem as refused:
-            return answer_with(refused.status, refused.body(), refused.headers)
+            return self._serve(operation, object_id, request)
+        except ApiProblem as problem:
+            return problem_response(problem)
 
-    def _serve(self, operation: Operation, object_id: str, call: Call) -> Answer:
-        key = _key(call) if operation.keyed else None
-        body = _json_body(call) if operation.has_body else {}
-        asked = OperationInput(object_id, body, call.query)
+    def _serve(self, operation: Operation, object_id: str, request: Request) -> Response:
+        key = _key(request) if operation.needs_key else None
+        body = _json_body(request) if operation.has_body else {}
+        given = OperationInput(object_id, body, request.query)
         if key is None:
-            return self._run(operation, asked)
-        if self._faults.draw(("in_progress",), operation.name):
+            return self._run(operation, given)
+        if self._faults.trigger(("in_progress",), operation.name):
             raise ApiProblem(409, "request_in_progress", "A request with this idempotency key is in progress.")
-        before = self._keys.begin(key, f"{call.method} {call.path} {json.dumps(body, sort_keys=True)}")
-        if before is not None:
-            return Answer(before.status, before.body, (_JSON,) if before.body else ())
+        stored = self._keys.begin(key, f"{request.method} {request.path} {json.dumps(body, sort_keys=True)}")
+        if stored is not None:
+            return Response(stored.status, stored.body, (_JSON,) if stored.body else ())
         try:
-            return self._run(operation, asked)._replace(key=key)
-        except ApiProblem as refused:
-            self._keys.finish(key, Answered(refused.status, b""))
+            return self._run(operation, given)._replace(key=key)
+        except ApiProblem as problem:
+            self._keys.finish(key, StoredResponse(problem.status, b""))
             raise
 
-    def _run(self, operation: Operation, asked: OperationInput) -> Answer:
-        shown = operation.run(self._bank, asked)
-        return answer_with(200, shown and disguise(shown, self._faults, operation.name))
+    def _run(self, operation: Operation, given: OperationInput) -> Response:
+        shown = operation.run(self._bank, given)
+        return json_response(OK, shown and self._faults.change_data(shown, operation.name))
 
 
-def route(call: Call) -> tuple[Operation, str]:
-    """The operation that a call means, and the ID in its path (empty if it has none).
+def route(request: Request) -> tuple[Operation, str]:
+    """The operation of a request, and the ID in its path (empty if it has none).
 
     Raises:
         ApiProblem: 404, no such path; 405, no such method there.
     """
-    allowed = {"POST"} if call.path == TOKEN_PATH else set()
+    allowed = {"POST"} if request.path == TOKEN_PATH else set()
     for operation in OPERATIONS:
-        match = operation.path.fullmatch(call.path)
+        match = operation.path.fullmatch(request.path)
         if match is None:
             continue
-        if operation.method == call.method:
+        if operation.method == request.method:
             return operation, match.group(1) if match.groups() else ""
         allowed.add(operation.method)
     if allowed:
@@ -196,8 +205,8 @@ def route(call: Call) -> tuple[Operation, str]:
     raise ApiProblem(404, "not_found", "There is no such path.")
 
 
-def _key(call: Call) -> str:
-    key = call.headers.get("idempotency-key", "")
+def _key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "")
     if not key:
         raise ApiProblem(400, "idempotency_error", "The Idempotency-Key header is required.")
     if len(key) > MAX_KEY_LENGTH:
@@ -206,7 +215,7 @@ def _key(call: Call) -> str:
     return key
 
 
-def _json_body(call: Call) -> Mapping[str, Any]:
-    if call.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+def _json_body(request: Request) -> Mapping[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiProblem(400, "parameters_invalid", "The request body must be application/json.")
-    return validation.json_object(call.body)
+    return validation.json_object(request.body)

@@ -1,8 +1,8 @@
 """Idempotency keys, by the bank's page on them. Pure.
 
-Same key and same request: the first answer again; 409 while the first is in progress. Same key and another request:
-422 (the bank does not write the code down). A request that ended in a 4xx did not consume its key. How long the bank
-keeps a key is not known; the sandbox keeps it for as long as it lives.
+Same key and same request: the first response again; 409 while the first is in progress. Same key and another request:
+422 (the bank does not publish the status). A request that ended in a 4xx did not consume its key. How long the bank
+keeps a key is not published; the sandbox keeps it as long as it runs.
 """
 
 from typing import Final, NamedTuple
@@ -12,9 +12,11 @@ from leadpay.sandbox.problems import ApiProblem
 MAX_KEY_LENGTH: Final = 255
 """Longest key, in characters. From the bank's description."""
 
+_FIRST_ERROR: Final = 400
 
-class Answered(NamedTuple):
-    """A finished answer to be given again."""
+
+class StoredResponse(NamedTuple):
+    """A response that is given again for the same key."""
 
     status: int
     body: bytes
@@ -22,10 +24,10 @@ class Answered(NamedTuple):
 
 class _Entry(NamedTuple):
     request: str
-    answer: Answered | None
+    response: StoredResponse | None
 
 
-class Keys:
+class IdempotencyKeys:
     """Every key that was used."""
 
     __slots__ = ("_entries",)
@@ -33,15 +35,15 @@ class Keys:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
-    def begin(self, key: str, request: str) -> Answered | None:
-        """Start a request under a key.
+    def begin(self, key: str, request: str) -> StoredResponse | None:
+        """Start a request with a key.
 
         Args:
             key: the caller's key.
-            request: what is asked for, in a form that is equal exactly when the requests are.
+            request: the request in a form that is equal exactly when two requests are.
 
         Returns:
-            The answer to be given again, or None if the request is new and in progress now.
+            The response to give again, or None if the request is new, and in progress from now on.
 
         Raises:
             ApiProblem: 409, in progress; 422, the key belongs to another request.
@@ -52,12 +54,12 @@ class Keys:
             return None
         if entry.request != request:
             raise ApiProblem(422, "idempotency_error", "This idempotency key was used for another request.")
-        if entry.answer is None:
+        if entry.response is None:
             raise ApiProblem(409, "request_in_progress", "A request with this idempotency key is in progress.")
-        return entry.answer
+        return entry.response
 
-    def finish(self, key: str, answer: Answered) -> None:
-        """Keep the answer for whoever asks again; after an error the key is free."""
+    def finish(self, key: str, response: StoredResponse) -> None:
+        """Store the response of a request; an error frees its key."""
         entry = self._entries.pop(key)
-        if answer.status < 400:  # noqa: PLR2004 - where errors begin
-            self._entries[key] = entry._replace(answer=answer)
+        if response.status < _FIRST_ERROR:
+            self._entries[key] = entry._replace(response=response)

@@ -1,4 +1,4 @@
-"""Accounts and the money on them. Pure. What leaves an account goes to the outside world, and comes from there."""
+"""Accounts and their balances. Pure. What leaves an account goes to the world outside, and comes from there."""
 
 from typing import Final
 
@@ -6,17 +6,17 @@ from leadpay.sandbox.models import Account, Party
 from leadpay.sandbox.problems import ApiProblem
 
 OPENING_BALANCE: Final = 10**14
-"""What is on an account that is opened at first use, in cents: enough that nobody runs out by chance."""
+"""The balance of an account that is opened at first use, in cents: so high that no test runs out of it by accident."""
 
 HOME_ROUTING_NUMBER: Final = "990000001"
 """The routing number of the pretend bank itself."""
 
 
 class Ledger:
-    """All account numbers, and where the money is.
+    """All account numbers, and their balances.
 
     Args:
-        strict: whether an account number that nobody opened is refused; otherwise it is opened when first used.
+        strict: whether an account number that was not opened is refused; otherwise it is opened when first used.
     """
 
     __slots__ = ("_accounts", "_balances", "_outside", "strict")
@@ -28,11 +28,11 @@ class Ledger:
         self._outside = 0
 
     def open(self, account_number_id: str, *, balance: int = OPENING_BALANCE, name: str = "Sandbox Account") -> Account:
-        """Open an account number, or give the one that is open a new balance.
+        """Open an account number, or give one that is open a new balance.
 
         Args:
             account_number_id: such as ``account_number_xyz123``.
-            balance: what is on it, in cents.
+            balance: in cents.
             name: the holder's name.
         """
         suffix = account_number_id.removeprefix("account_number_")
@@ -46,7 +46,7 @@ class Ledger:
         """The account number, opened now if it was not.
 
         Raises:
-            ApiProblem: 403, where the ledger is strict.
+            ApiProblem: 403, it was not opened and the ledger is strict.
         """
         found = self._accounts.get(account_number_id)
         if found is None and self.strict:
@@ -55,15 +55,15 @@ class Ledger:
         return found or self.open(account_number_id)
 
     def balance(self, account_number_id: str) -> int:
-        """What is on an open account number, in cents."""
+        """The balance of an open account number, in cents."""
         return self._balances[account_number_id]
 
     def covers(self, account: Account, amount: int) -> bool:
         """Whether so many cents can leave the account."""
         return self._balances[account.id] >= amount
 
-    def move(self, account: Account, amount: int) -> None:
-        """Let so many cents come in, or leave where the amount is negative."""
+    def post(self, account: Account, amount: int) -> None:
+        """Credit the account with so many cents, or debit it if the amount is negative."""
         self._balances[account.id] += amount
         self._outside -= amount
 

@@ -1,4 +1,4 @@
-"""What the pretend bank keeps: accounts, payments, return requests, events. Frozen; a change makes a new record."""
+"""The records that the pretend bank stores, and the orders that change them. Frozen, and free of JSON."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -6,8 +6,8 @@ from typing import NamedTuple
 import attrs
 
 
-def moment(seconds: float) -> datetime:
-    """A time as the bank keeps it: UTC, to the millisecond, so that what it prints is what it compares.
+def utc_datetime(seconds: float) -> datetime:
+    """A time as the bank stores it: UTC, cut to milliseconds, so that it compares what it prints.
 
     Args:
         seconds: since 1970.
@@ -25,7 +25,7 @@ class Party:
 
 @attrs.frozen
 class Account:
-    """An account number at Lead that the client may use. What is on it, the ledger knows."""
+    """An account number at Lead that the client may use. Its balance is in the ledger."""
 
     id: str
     """The account number object's ID."""
@@ -41,11 +41,12 @@ class Rejection(NamedTuple):
     details: str
 
 
-class ReturnDetails(NamedTuple):
-    """Why a payment is a return."""
+class Reason(NamedTuple):
+    """Why a payment is returned, a return is requested, or a return request is rejected."""
 
     reason: str
-    details: str | None
+    details: str | None = None
+    """The text that the API takes as ``additional_information`` and shows as ``details``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +61,7 @@ class Resolution:
 
 @attrs.frozen(kw_only=True)
 class ReturnRequest:
-    """Somebody wants a payment back."""
+    """A request of one side that the other side return a payment."""
 
     status: str
     reason: str
@@ -71,13 +72,13 @@ class ReturnRequest:
 
     @property
     def is_active(self) -> bool:
-        """Whether it waits for an answer."""
+        """Whether it is still open."""
         return self.status in {"pending", "response_needed"}
 
 
 @attrs.frozen(kw_only=True)
 class Payment:
-    """A payment as it stands."""
+    """A payment's current state."""
 
     id: str
     account: Account
@@ -94,7 +95,7 @@ class Payment:
     transaction_id: str | None = None
     description: str | None = attrs.field(default=None, repr=False)
     counterparty_status: str | None = None
-    return_: ReturnDetails | None = None
+    return_: Reason | None = None
     rejection: Rejection | None = None
     original_payment_id: str | None = None
     return_payment_ids: tuple[str, ...] = ()
@@ -104,21 +105,46 @@ class Payment:
 
     @property
     def active_request(self) -> ReturnRequest | None:
-        """The return request that waits for an answer; there is one at most, and it is the last."""
+        """The return request that is open; at most one is, and it is the last."""
         last = self.return_requests[-1] if self.return_requests else None
         return last if last is not None and last.is_active else None
 
     @property
-    def holds(self) -> bool:
-        """Whether it moves, or may yet move, money for good: neither side has turned it down."""
+    def is_effective(self) -> bool:
+        """Whether it has moved funds, or still can: neither side has rejected or canceled it."""
         return self.status not in {"rejected", "canceled"} and self.counterparty_status != "rejected"
 
 
 @attrs.frozen
 class Event:
-    """Something that happened to a payment."""
+    """A change of a payment that the client is told of."""
 
     id: str
     type: str
     payment_id: str
     created_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class PaymentOrder:
+    """An outgoing payment that the client asks for."""
+
+    account_number_id: str
+    amount: int
+    """Cents."""
+    creditor: Party
+    creditor_agent: str
+    description: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class IncomingOrder:
+    """An incoming payment that is to be simulated."""
+
+    creditor_account_number_id: str
+    amount: int
+    """Cents."""
+    debtor: Party
+    debtor_agent: str
+    description: str | None = attrs.field(default=None, repr=False)
+    end_to_end_id: str | None = None

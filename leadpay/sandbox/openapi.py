@@ -1,6 +1,6 @@
 """The sandbox's own description of the operations, served at ``/openapi.json``. Pure.
 
-In our own words, and equivalent in schema to what the bank publishes; made from the same lists that validation uses.
+Written anew, and equivalent in schema to what the bank publishes; made from the same lists that validation uses.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def _schemas() -> Json:
             code=_text(),
             title=_text(),
             detail=_text(),
-            # A string everywhere but in the token endpoint's answers.
+            # A string everywhere except in the token endpoint's responses.
             status={"oneOf": [_text(), {"type": "integer"}]},
             instance=_text(),
             invalid_parameters={"type": "array", "items": _object([], parameter=_text(), reason=_text())},
@@ -126,9 +126,9 @@ def _content(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
 
 
-def _responses(answer: Json | None, statuses: Sequence[int]) -> Json:
-    good = {"description": "Done."} | ({} if answer is None else {"content": _content(answer)})
-    errors = {str(status): {"description": "ApiProblem.", "content": _content(_ref("Error"))} for status in statuses}
+def _responses(response: Json | None, statuses: Sequence[int]) -> Json:
+    good = {"description": "Done."} | ({} if response is None else {"content": _content(response)})
+    errors = {str(status): {"description": "Refused.", "content": _content(_ref("Error"))} for status in statuses}
     return {"200": good, **errors}
 
 
@@ -146,13 +146,13 @@ def _query(name: str, schema: Json) -> Json:
 def _operation(
     name: str,
     summary: str,
-    answer: Json | None,
+    response: Json | None,
     statuses: Sequence[int],
     *,
     body: Json | None = None,
     parameters: Sequence[Json] = (),
 ) -> Json:
-    found: Json = {"operationId": name, "summary": summary, "responses": _responses(answer, statuses)}
+    found: Json = {"operationId": name, "summary": summary, "responses": _responses(response, statuses)}
     if parameters:
         found["parameters"] = list(parameters)
     if body is not None:
@@ -180,9 +180,9 @@ def _listing(item: Json) -> Json:
 
 
 def _list_parameters(cursor: Json) -> list[Json]:
-    span = _object([], after=_TIME, on_or_after=_TIME, before=_TIME, on_or_before=_TIME)
+    time_range = _object([], after=_TIME, on_or_after=_TIME, before=_TIME, on_or_before=_TIME)
     return [
-        _query("created_at", span) | {"style": "deepObject", "explode": True},
+        _query("created_at", time_range) | {"style": "deepObject", "explode": True},
         _query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}),
         _query("starting_after", cursor),
         _query("ending_before", cursor),
@@ -200,30 +200,38 @@ def _payment_paths() -> Json:
         _query("return_request_status", _choice(constants.RETURN_REQUEST_STATUSES)),
         *_list_parameters(_PAYMENT_ID),
     ]
-    asked = _object(["routing_number"], routing_number=_text(9, 9, "^[0-9]+$"))
-    sent, requested = _reason(constants.SENT_RETURN_REASONS), _reason(constants.SENT_REQUEST_REASONS)
-    turned_down = _reason(constants.SENT_REQUEST_REJECTION_REASONS)
+    availability = _object(["routing_number"], routing_number=_text(9, 9, "^[0-9]+$"))
+    sent, requested = _reason(constants.SENDABLE_RETURN_REASONS), _reason(constants.SENDABLE_REQUEST_REASONS)
+    rejected = _reason(constants.SENDABLE_REQUEST_REJECTION_REASONS)
     order = _transfer("account_number_id", "creditor")
-    most, keyed = (400, 401, 403, 404, 409, 422, 500), [_KEY, one]
+    statuses, keyed = (400, 401, 403, 404, 409, 422, 500), [_KEY, one]
     return {
         "": {
-            "post": _operation("send", "Send a payment", payment, most, body=order, parameters=[_KEY]),
+            "post": _operation("send", "Send a payment", payment, statuses, body=order, parameters=[_KEY]),
             "get": _operation("list", "List payments", _listing(payment), (401, 403, 422, 500), parameters=filters),
         },
         "/check_availability": {
             "post": _operation(
-                "check_availability", "Ask whether a bank can be paid", _ref("Availability"), most, body=asked
+                "check_availability",
+                "Check whether a bank can receive instant payments",
+                _ref("Availability"),
+                statuses,
+                body=availability,
             )
         },
         "/{id}": {"get": _operation("retrieve", "Retrieve a payment", payment, (401, 403, 404, 500), parameters=[one])},
-        "/{id}/cancel": {"post": _operation("cancel", "Cancel a payment", payment, most, parameters=[one])},
-        "/{id}/return": {"post": _operation("return", "Return a payment", payment, most, body=sent, parameters=keyed)},
+        "/{id}/cancel": {"post": _operation("cancel", "Cancel a payment", payment, statuses, parameters=[one])},
+        "/{id}/return": {
+            "post": _operation("return", "Return a payment", payment, statuses, body=sent, parameters=keyed)
+        },
         "/{id}/request_return": {
-            "post": _operation("request_return", "Ask it back", payment, most, body=requested, parameters=keyed)
+            "post": _operation(
+                "request_return", "Request its return", payment, statuses, body=requested, parameters=keyed
+            )
         },
         "/{id}/reject_return_request": {
             "post": _operation(
-                "reject_return_request", "Refuse to return it", payment, most, body=turned_down, parameters=[one]
+                "reject_return_request", "Reject its return request", payment, statuses, body=rejected, parameters=[one]
             )
         },
     }
@@ -234,8 +242,8 @@ def _simulation_paths() -> Json:
     identifiers = _object([], end_to_end_id=_text(35))
     bodies: dict[str, tuple[Json | None, list[Json]]] = {
         "/incoming": (_transfer("creditor_account_number_id", "debtor", payment_identifiers=identifiers), [_KEY]),
-        "/{id}/incoming_return": (_reason(constants.SENT_RETURN_REASONS, amount=_AMOUNT), [_KEY, one]),
-        "/{id}/incoming_return_request": (_reason(constants.SENT_REQUEST_REASONS), [_KEY, one]),
+        "/{id}/incoming_return": (_reason(constants.SENDABLE_RETURN_REASONS, amount=_AMOUNT), [_KEY, one]),
+        "/{id}/incoming_return_request": (_reason(constants.SENDABLE_REQUEST_REASONS), [_KEY, one]),
         "/{id}/incoming_return_request_rejection": (_reason(constants.REQUEST_REJECTION_REASONS), [one]),
         "/{id}/incoming_return_request_acceptance": (None, [one]),
     }
@@ -260,12 +268,12 @@ def description() -> Json:
         scope=_text(),
     )
     types = _query("events", {"type": "array", "items": _choice(constants.EVENT_TYPES)})
-    about = _text(pattern=r"^(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+$")
-    listed = [types, _query("object_id", about), *_list_parameters(_EVENT_ID)]
+    object_id = _text(pattern=r"^(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+$")
+    listed = [types, _query("object_id", object_id), *_list_parameters(_EVENT_ID)]
     issue = _operation("token", "Get an access token", _ref("Token"), (400, 401), body=token)
     return {
         "openapi": "3.0.3",
-        "info": {"title": "leadpay's sandbox", "version": "1", "description": "A pretend bank, for tests."},
+        "info": {"title": "leadpay's sandbox", "version": "1", "description": "A pretend bank for tests."},
         "security": [{"bearer": []}],
         "paths": {
             "/v1/oauth/token": {"post": issue | {"security": []}},

@@ -1,4 +1,4 @@
-"""The fifteen operations and the token endpoint: path, scope, idempotency, and what each does at the bank. Pure."""
+"""The operations: path, scopes, idempotency, and what each does at the bank. Pure."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from leadpay.sandbox import constants, serialization, validation
 from leadpay.sandbox.bank import Bank
-from leadpay.sandbox.models import moment
+from leadpay.sandbox.models import utc_datetime
 from leadpay.sandbox.problems import not_found
 from leadpay.sandbox.store import EVENTS_KEPT
 from leadpay.sandbox.validation import Query
@@ -20,7 +20,7 @@ EVENTS: Final = frozenset({"event/read"})
 
 
 class OperationInput(NamedTuple):
-    """What an operation works on."""
+    """The parts of a request that an operation reads."""
 
     object_id: str
     body: Body
@@ -35,89 +35,94 @@ class Operation(NamedTuple):
     path: re.Pattern[str]
     scopes: frozenset[str]
     run: Callable[[Bank, OperationInput], Json | None]
-    """Answers the JSON, or None for an empty body."""
+    """Returns the JSON of the response, or None for an empty body."""
     has_body: bool = False
-    keyed: bool = False
+    needs_key: bool = False
     """Whether the bank's description requires an idempotency key."""
 
 
-def _send(bank: Bank, asked: OperationInput) -> Json:
-    return serialization.payment(bank.send(validation.order(asked.body)))
+def _send(bank: Bank, given: OperationInput) -> Json:
+    return serialization.payment(bank.send(validation.payment_order(given.body)))
 
 
-def _availability(bank: Bank, asked: OperationInput) -> Json:
-    number = validation.availability(asked.body)
+def _check_availability(bank: Bank, given: OperationInput) -> Json:
+    number = validation.availability(given.body)
     return {"available": bank.check_availability(number), "routing_number": number}
 
 
-def _retrieve(bank: Bank, asked: OperationInput) -> Json:
-    return serialization.payment(bank.retrieve(asked.object_id))
+def _retrieve(bank: Bank, given: OperationInput) -> Json:
+    return serialization.payment(bank.retrieve(given.object_id))
 
 
-def _list(bank: Bank, asked: OperationInput) -> Json:
-    wanted, cursor = validation.payment_list(asked.query)
-    found, has_more = bank.payments.page(cursor, wanted.holds)
+def _list(bank: Bank, given: OperationInput) -> Json:
+    wanted, cursor = validation.payment_list(given.query)
+    found, has_more = bank.payments.page(cursor, wanted.matches)
     return {"objects": [serialization.payment(payment) for payment in found], "has_more": has_more}
 
 
-def _cancel(bank: Bank, asked: OperationInput) -> Json:
-    return serialization.payment(bank.cancel(asked.object_id))
+def _cancel(bank: Bank, given: OperationInput) -> Json:
+    return serialization.payment(bank.cancel(given.object_id))
 
 
-def _return(bank: Bank, asked: OperationInput) -> Json:
-    why = validation.reason(asked.body, constants.SENT_RETURN_REASONS, constants.EXPLAINED["return"])
-    return serialization.payment(bank.return_payment(asked.object_id, why))
+def _return(bank: Bank, given: OperationInput) -> Json:
+    why = validation.reason(given.body, constants.SENDABLE_RETURN_REASONS, constants.REASONS_WITH_DETAILS["return"])
+    return serialization.payment(bank.return_payment(given.object_id, why))
 
 
-def _request_return(bank: Bank, asked: OperationInput) -> Json:
-    why = validation.reason(asked.body, constants.SENT_REQUEST_REASONS, constants.EXPLAINED["request_return"])
-    return serialization.payment(bank.request_return(asked.object_id, why))
+def _request_return(bank: Bank, given: OperationInput) -> Json:
+    why = validation.reason(
+        given.body, constants.SENDABLE_REQUEST_REASONS, constants.REASONS_WITH_DETAILS["request_return"]
+    )
+    return serialization.payment(bank.request_return(given.object_id, why))
 
 
-def _reject_return_request(bank: Bank, asked: OperationInput) -> Json:
-    choices, explained = constants.SENT_REQUEST_REJECTION_REASONS, constants.EXPLAINED["reject_return_request"]
-    why = validation.reason(asked.body, choices, explained)
-    return serialization.payment(bank.reject_return_request(asked.object_id, why))
+def _reject_return_request(bank: Bank, given: OperationInput) -> Json:
+    choices, with_details = (
+        constants.SENDABLE_REQUEST_REJECTION_REASONS,
+        constants.REASONS_WITH_DETAILS["reject_return_request"],
+    )
+    why = validation.reason(given.body, choices, with_details)
+    return serialization.payment(bank.reject_return_request(given.object_id, why))
 
 
-def _retrieve_event(bank: Bank, asked: OperationInput) -> Json:
-    event = bank.events.get(asked.object_id)
-    if event is None or event.created_at < moment(bank.now()) - EVENTS_KEPT:
-        raise not_found(asked.object_id)
+def _retrieve_event(bank: Bank, given: OperationInput) -> Json:
+    event = bank.events.get(given.object_id)
+    if event is None or event.created_at < utc_datetime(bank.now()) - EVENTS_KEPT:
+        raise not_found(given.object_id)
     return serialization.event(event, bank.retrieve(event.payment_id))
 
 
-def _list_events(bank: Bank, asked: OperationInput) -> Json:
-    wanted, cursor = validation.event_list(asked.query)
-    found, has_more = bank.events.page(cursor, wanted.holds, moment(bank.now()) - EVENTS_KEPT)
+def _list_events(bank: Bank, given: OperationInput) -> Json:
+    wanted, cursor = validation.event_list(given.query)
+    found, has_more = bank.events.page(cursor, wanted.matches, utc_datetime(bank.now()) - EVENTS_KEPT)
     shown = [serialization.event(event, bank.retrieve(event.payment_id)) for event in found]
     return {"objects": shown, "has_more": has_more}
 
 
-def _incoming(bank: Bank, asked: OperationInput) -> None:
-    bank.simulate_incoming(validation.arrival(asked.body))
+def _incoming(bank: Bank, given: OperationInput) -> None:
+    bank.simulate_incoming(validation.incoming_order(given.body))
 
 
-def _incoming_return(bank: Bank, asked: OperationInput) -> None:
-    why = validation.reason(asked.body, constants.SENT_RETURN_REASONS)
-    bank.simulate_incoming_return(asked.object_id, validation.amount(asked.body), why)
+def _incoming_return(bank: Bank, given: OperationInput) -> None:
+    why = validation.reason(given.body, constants.SENDABLE_RETURN_REASONS)
+    bank.simulate_return(given.object_id, why, validation.amount(given.body))
 
 
-def _incoming_request(bank: Bank, asked: OperationInput) -> None:
-    bank.simulate_return_request(asked.object_id, validation.reason(asked.body, constants.SENT_REQUEST_REASONS))
+def _incoming_return_request(bank: Bank, given: OperationInput) -> None:
+    bank.simulate_return_request(given.object_id, validation.reason(given.body, constants.SENDABLE_REQUEST_REASONS))
 
 
-def _request_rejection(bank: Bank, asked: OperationInput) -> None:
-    why = validation.reason(asked.body, constants.REQUEST_REJECTION_REASONS)
-    bank.simulate_answer(asked.object_id, "rejected", why)
+def _request_rejection(bank: Bank, given: OperationInput) -> None:
+    why = validation.reason(given.body, constants.REQUEST_REJECTION_REASONS)
+    bank.simulate_resolution(given.object_id, "rejected", why)
 
 
-def _request_acceptance(bank: Bank, asked: OperationInput) -> None:
-    bank.simulate_answer(asked.object_id, "accepted")
+def _request_acceptance(bank: Bank, given: OperationInput) -> None:
+    bank.simulate_resolution(given.object_id, "accepted")
 
 
 def _path(template: str) -> re.Pattern[str]:
-    # No payment is called check_availability, which is a path of its own.
+    # check_availability is a path of its own, and no payment's ID.
     return re.compile(template.replace("{id}", "((?!check_availability$)[^/]+)"))
 
 
@@ -126,16 +131,16 @@ _ONE: Final = "/v1/instant_payments/{id}"
 _SIMULATE: Final = "/v1/simulate/instant_payments"
 
 OPERATIONS: Final = (
-    Operation("send", "POST", _path(_PAYMENTS), WRITE, _send, has_body=True, keyed=True),
+    Operation("send", "POST", _path(_PAYMENTS), WRITE, _send, has_body=True, needs_key=True),
     Operation("list", "GET", _path(_PAYMENTS), READ, _list),
     Operation(
-        "check_availability", "POST", _path(f"{_PAYMENTS}/check_availability"), READ, _availability, has_body=True
+        "check_availability", "POST", _path(f"{_PAYMENTS}/check_availability"), READ, _check_availability, has_body=True
     ),
     Operation("retrieve", "GET", _path(_ONE), READ, _retrieve),
     Operation("cancel", "POST", _path(f"{_ONE}/cancel"), WRITE, _cancel),
-    Operation("return", "POST", _path(f"{_ONE}/return"), WRITE, _return, has_body=True, keyed=True),
+    Operation("return", "POST", _path(f"{_ONE}/return"), WRITE, _return, has_body=True, needs_key=True),
     Operation(
-        "request_return", "POST", _path(f"{_ONE}/request_return"), WRITE, _request_return, has_body=True, keyed=True
+        "request_return", "POST", _path(f"{_ONE}/request_return"), WRITE, _request_return, has_body=True, needs_key=True
     ),
     Operation(
         "reject_return_request",
@@ -147,7 +152,9 @@ OPERATIONS: Final = (
     ),
     Operation("retrieve_event", "GET", _path("/v1/event/{id}"), EVENTS, _retrieve_event),
     Operation("list_events", "GET", _path("/v1/event"), EVENTS, _list_events),
-    Operation("simulate_incoming", "POST", _path(f"{_SIMULATE}/incoming"), WRITE, _incoming, has_body=True, keyed=True),
+    Operation(
+        "simulate_incoming", "POST", _path(f"{_SIMULATE}/incoming"), WRITE, _incoming, has_body=True, needs_key=True
+    ),
     Operation(
         "simulate_incoming_return",
         "POST",
@@ -155,16 +162,16 @@ OPERATIONS: Final = (
         WRITE,
         _incoming_return,
         has_body=True,
-        keyed=True,
+        needs_key=True,
     ),
     Operation(
         "simulate_incoming_return_request",
         "POST",
         _path(f"{_SIMULATE}/{{id}}/incoming_return_request"),
         WRITE,
-        _incoming_request,
+        _incoming_return_request,
         has_body=True,
-        keyed=True,
+        needs_key=True,
     ),
     Operation(
         "simulate_incoming_return_request_rejection",
@@ -182,4 +189,4 @@ OPERATIONS: Final = (
         _request_acceptance,
     ),
 )
-"""Every operation but the token's."""
+"""Every operation except the token endpoint's."""

@@ -1,4 +1,4 @@
-"""A webhook's JSON of every type, with an object such as the bank would show: the bank is played to get there. Pure."""
+"""A webhook's JSON of every type, with an object as the bank would show it: made by a bank in memory. Pure."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -6,16 +6,15 @@ from uuid import UUID
 
 from leadpay.sandbox import constants, serialization
 from leadpay.sandbox.bank import Bank
-from leadpay.sandbox.models import Party, moment
-from leadpay.sandbox.orders import Arrival, Order, Reason
+from leadpay.sandbox.models import IncomingOrder, Party, PaymentOrder, Reason, utc_datetime
 from leadpay.sandbox.scenarios import account_number
 
-ACCOUNT: Final = "account_number_xyz123"
-BANK: Final = "111000111"
+ACCOUNT_NUMBER_ID: Final = "account_number_xyz123"
+ROUTING_NUMBER: Final = "111000111"
 
 PREFIX: Final = "instant_payment."
 
-SCENARIOS: Final = {
+OUTCOMES: Final = {
     ("under_review", "outgoing"): "held",
     ("posted", "outgoing"): "silent",
     ("rejected", "outgoing"): "rejected_by_counterparty:account_closed",
@@ -26,11 +25,11 @@ SCENARIOS: Final = {
     ("rejected", "incoming"): "rejected_by_lead:restricted_by_account_number_controls",
     ("return_request_response_needed", "incoming"): "posted",
 }
-"""What is played for each type and direction: the last event of it is the one that is wanted."""
+"""The outcome that leads to the event, by its type and direction."""
 
 
 def full_type(name: str) -> str:
-    """The bank's word for a type of event: ``posted`` is ``instant_payment.posted``, an older spelling the current one.
+    """The full name of an event type: ``posted`` is ``instant_payment.posted``, an older spelling the current one.
 
     Raises:
         ValueError: there is no such type.
@@ -59,44 +58,51 @@ def sample(
         ValueError: there is no such type, or it does not occur in that direction.
     """
     event_type = full_type(name)
-    word = event_type.removeprefix(PREFIX)
-    if word == event_type:
+    short = event_type.removeprefix(PREFIX)
+    if short == event_type:
         return _other(event_type, now, new_uuid)
-    wanted = direction or ("outgoing" if (word, "outgoing") in SCENARIOS else "incoming")
-    story = SCENARIOS.get((word, wanted))
-    if story is None:
-        raise ValueError(f"direction: {event_type} does not occur with {wanted} payments")
+    direction = direction or ("outgoing" if (short, "outgoing") in OUTCOMES else "incoming")
+    outcome = OUTCOMES.get((short, direction))
+    if outcome is None:
+        raise ValueError(f"direction: {event_type} does not occur with {direction} payments")
     bank = Bank(now=lambda: now, new_uuid=new_uuid, delay=0)
-    bank.next_payment(story, direction=wanted)
-    return _played(bank, word, wanted, amount)
+    bank.next_payment(outcome, direction=direction)
+    return _emitted(bank, short, direction, amount)
 
 
 def _other(event_type: str, now: float, new_uuid: Callable[[], UUID]) -> dict[str, Any]:
-    """An event of another product, about which we know no more than that its object has an ID."""
+    """An event of another product. All that we know of its object is that it has an ID."""
     product = event_type.partition(".")[0]
     return {
         "id": f"event_{new_uuid().hex}",
         "event": event_type,
-        "created_at": serialization.stamp(moment(now)),
+        "created_at": serialization.timestamp(utc_datetime(now)),
         "object": {"id": f"{product}_{new_uuid().hex}"},
     }
 
 
-def _played(bank: Bank, word: str, direction: str, amount: int) -> dict[str, Any]:
+def _emitted(bank: Bank, short: str, direction: str, amount: int) -> dict[str, Any]:
+    """The event of that type that a bank emits about a payment."""
     party = Party("Alex Smith", account_number("posted"))
     if direction == "outgoing":
-        bank.send(Order(account_number_id=ACCOUNT, amount=amount, creditor=party, creditor_agent=BANK))
+        bank.send(
+            PaymentOrder(
+                account_number_id=ACCOUNT_NUMBER_ID, amount=amount, creditor=party, creditor_agent=ROUTING_NUMBER
+            )
+        )
     else:
         bank.simulate_incoming(
-            Arrival(creditor_account_number_id=ACCOUNT, amount=amount, debtor=party, debtor_agent=BANK)
+            IncomingOrder(
+                creditor_account_number_id=ACCOUNT_NUMBER_ID, amount=amount, debtor=party, debtor_agent=ROUTING_NUMBER
+            )
         )
     bank.run_due()
     [payment] = bank.payments.all()
-    if word == "return_request_response_needed":
+    if short == "return_request_response_needed":
         bank.simulate_return_request(payment.id, Reason("fraud_suspected"))
-    elif word == "return_request_status_updated":
+    elif short == "return_request_status_updated":
         bank.request_return(payment.id, Reason("fraud_suspected"))
-        bank.simulate_answer(payment.id, "accepted")
+        bank.simulate_resolution(payment.id, "accepted")
     bank.run_due()
-    [event] = [event for event in bank.events.all() if event.type == PREFIX + word]
+    [event] = [event for event in bank.events.all() if event.type == PREFIX + short]
     return serialization.event(event, bank.retrieve(payment.id))

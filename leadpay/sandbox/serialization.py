@@ -1,4 +1,4 @@
-"""The bank's JSON, written by hand: the sandbox takes no model from the SDK, so that it can judge it."""
+"""The bank's JSON, written by hand: the sandbox takes no model from the SDK, because it judges the SDK."""
 
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -9,15 +9,15 @@ Json: TypeAlias = dict[str, Any]
 """A JSON object."""
 
 
-def stamp(moment: datetime) -> str:
+def timestamp(time: datetime) -> str:
     """A time in ISO 8601: with ``Z`` for UTC, otherwise with its offset, as deadlines are."""
-    if moment.tzinfo is UTC:
-        return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
-    return moment.isoformat()
+    if time.tzinfo is UTC:
+        return f"{time.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return time.isoformat()
 
 
 def payment(record: Payment) -> Json:
-    """A payment as the bank shows it: an optional field that has no value is left out."""
+    """A payment as the bank shows it: an optional field without a value is left out."""
     shown: Json = {
         "id": record.id,
         "account_id": record.account.account_id,
@@ -34,8 +34,8 @@ def payment(record: Payment) -> Json:
         "payment_identifiers": {"end_to_end_id": record.end_to_end_id, "uetr": record.uetr},
         "related_objects": {"return_payment_ids": list(record.return_payment_ids)},
         "return_requests": [_return_request(request) for request in record.return_requests],
-        "created_at": stamp(record.created_at),
-        "updated_at": stamp(record.updated_at),
+        "created_at": timestamp(record.created_at),
+        "updated_at": timestamp(record.updated_at),
     }
     if record.description is not None:
         shown["description"] = record.description
@@ -44,19 +44,19 @@ def payment(record: Payment) -> Json:
     if record.original_payment_id is not None:
         shown["related_objects"]["original_payment_id"] = record.original_payment_id
     if record.return_ is not None:
-        shown["return"] = _given(record.return_._asdict())
+        shown["return"] = _without_none(record.return_._asdict())
     if record.rejection is not None:
         shown["rejection"] = record.rejection._asdict()
     return shown
 
 
-def event(record: Event, about: Payment) -> Json:
+def event(record: Event, subject: Payment) -> Json:
     """An event, with the newest version of the payment that it is about."""
     return {
         "id": record.id,
         "event": record.type,
-        "created_at": stamp(record.created_at),
-        "object": payment(about),
+        "created_at": timestamp(record.created_at),
+        "object": payment(subject),
     }
 
 
@@ -69,22 +69,22 @@ def _return_request(request: ReturnRequest) -> Json:
         "status": request.status,
         "reason": request.reason,
         "details": request.details,
-        "created_at": stamp(request.created_at),
-        "deadline": stamp(request.deadline),
+        "created_at": timestamp(request.created_at),
+        "deadline": timestamp(request.deadline),
         "resolution": None if request.resolution is None else _resolution(request.resolution),
     }
-    return _given(shown)
+    return _without_none(shown)
 
 
 def _resolution(resolution: Resolution) -> Json:
     shown = {
-        "resolved_at": stamp(resolution.resolved_at),
+        "resolved_at": timestamp(resolution.resolved_at),
         "resolved_by": resolution.resolved_by,
         "rejection_reason": resolution.rejection_reason,
         "rejection_details": resolution.rejection_details,
     }
-    return _given(shown)
+    return _without_none(shown)
 
 
-def _given(shown: Json) -> Json:
+def _without_none(shown: Json) -> Json:
     return {name: value for name, value in shown.items() if value is not None}

@@ -11,14 +11,13 @@ import aiohttp
 from aiohttp import web
 
 from leadpay.sandbox import serialization
-from leadpay.sandbox.bank import Bank
+from leadpay.sandbox.bank import DELAY, Bank
 from leadpay.sandbox.clock import Clock, ManualClock, RealClock
 from leadpay.sandbox.constants import SCOPES
 from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
 from leadpay.sandbox.faults import Fault, Faults
-from leadpay.sandbox.http_api import Answer, Call, HttpApi, answer_with
-from leadpay.sandbox.lifecycle import DELAY
-from leadpay.sandbox.models import Event
+from leadpay.sandbox.http_api import HttpApi, Request, Response, problem_response
+from leadpay.sandbox.models import Event, Reason
 from leadpay.sandbox.problems import ApiProblem
 from leadpay.sandbox.scenarios import Outcome
 from leadpay.sandbox.tokens import LIFETIME, Tokens
@@ -27,33 +26,33 @@ if TYPE_CHECKING:
     from leadpay.client import LeadClient
 
 MAX_BODY: Final = 65_536
-"""Largest request body in bytes: some fifty times the largest that an operation needs."""
+"""Largest request body in bytes: about fifty times the largest that an operation needs."""
 
 
 class Sandbox:
-    """A whole bank on a loopback port.
+    """A bank on a loopback port.
 
     ::
 
         async with Sandbox(webhook_url="http://127.0.0.1:8080/webhooks/lead") as bank:
             async with bank.client() as lead:
                 await lead.instant_payments.send(...)
-            await bank.settled()
+            await bank.wait_idle()
 
     Args:
-        host: where to listen.
+        host: to listen on.
         port: 0 takes a free one.
-        client_id: made up if left out, as the two secrets are.
-        client_secret: of the client.
-        webhook_url: where webhooks go; more endpoints with :meth:`add_webhook`.
-        webhook_secret: what they are signed with.
+        client_id: generated if left out, as the two secrets are.
+        client_secret: the client's.
+        webhook_url: the endpoint for webhooks; more endpoints with :meth:`add_webhook`.
+        webhook_secret: signs the webhooks.
         delay: seconds between two changes of a payment's state; 0 or more.
         clock: a :class:`~leadpay.sandbox.ManualClock` to move time by hand; the machine's own if left out.
-        strict: whether account numbers that nobody opened are refused with 403.
+        strict: whether account numbers that were not opened are refused with 403.
         seed: makes a run repeatable, identifiers and secrets included.
         token_lifetime: seconds.
-        scopes: the most that a token can allow.
-        faults: what goes wrong, as in ``answer_lost:send:3``; more later with ``bank.faults.add(...)``.
+        scopes: those that are granted to the client.
+        faults: what goes wrong, as in ``response_lost:send:3``; more later with ``bank.faults.add(...)``.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class Sandbox:
         scopes: frozenset[str] = SCOPES,
         faults: Iterable[Fault | str] = (),
     ) -> None:
-        self._random = Random(seed)  # noqa: S311 - a pretend bank's identifiers guard nothing
+        self._random = Random(seed)  # noqa: S311 - a pretend bank's identifiers protect nothing
         self.clock: Clock = clock or RealClock()
         self.client_id = client_id or f"client_{self._new_uuid().hex}"
         self.client_secret = client_secret or f"secret_{self._new_uuid().hex}"
@@ -84,7 +83,7 @@ class Sandbox:
             new_uuid=self._new_uuid,
             delay=delay,
             strict=strict,
-            wake=self._wake,
+            on_timer=self._schedule_run,
             on_event=self._on_event,
         )
         self.tokens = Tokens(
@@ -95,24 +94,24 @@ class Sandbox:
             lifetime=token_lifetime,
             scopes=scopes,
         )
-        # A generator of its own, so that identifiers do not depend on the faults.
+        # Another generator, so that identifiers do not depend on the faults.
         self.faults = Faults(Random(seed).random)  # noqa: S311 - the same
         for fault in faults:
             self.faults.add(fault)
-        self.face = HttpApi(self.bank, self.tokens, self.faults)
-        self._more: list[Endpoint] = []
+        self.http_api = HttpApi(self.bank, self.tokens, self.faults)
+        self._more_endpoints: list[Endpoint] = []
         self._host, self._port = host, port
         self._url: str | None = None
-        self._pulse = asyncio.Event()
-        self._turning = False
+        self._changed = asyncio.Event()
+        self._run_scheduled = False
         self._timer: asyncio.Task[None] | None = None
         self._timer_due = 0.0
-        self._leave_clock: Callable[[], None] = _nothing
+        self._remove_hook: Callable[[], None] = _nothing
 
     def __repr__(self) -> str:
         return f"Sandbox(url={self._url!r})"
 
-    # What a user needs.
+    # For tests.
 
     @property
     def url(self) -> str:
@@ -127,57 +126,57 @@ class Sandbox:
 
     @property
     def attempts(self) -> list[Attempt]:
-        """Every webhook that was sent, in order."""
+        """Every attempt to deliver a webhook, in order."""
         return list(self._deliverer.attempts)
 
     def add_webhook(self, url: str, secret: str | None = None) -> None:
-        """Send webhooks to one more endpoint, signed with a secret of its own or the common one."""
-        self._more.append(Endpoint(url, secret or self.webhook_secret))
+        """Send webhooks to one more endpoint, signed with another secret if one is given."""
+        self._more_endpoints.append(Endpoint(url, secret or self.webhook_secret))
 
     def next_payment(self, outcome: Outcome | str, *, direction: str = "outgoing") -> None:
-        """Choose what becomes of the next payment; see :meth:`Bank.next_payment`."""
+        """Choose how the next payment ends; see :meth:`Bank.next_payment`."""
         self.bank.next_payment(outcome, direction=direction)
 
     def release(self, payment_id: str) -> None:
-        """Let a payment that is held go on; see :meth:`Bank.release`."""
+        """Let a payment that is held continue; see :meth:`Bank.release`."""
         self.bank.release(payment_id)
 
     def refuse(self, payment_id: str, reason: str = "regulatory_reason") -> None:
-        """Have a payment that is held rejected; see :meth:`Bank.refuse`."""
+        """Reject a payment that is held; see :meth:`Bank.refuse`."""
         self.bank.refuse(payment_id, reason)
 
-    def give_back(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
-        """Have an outgoing payment come back for any reason; see :meth:`Bank.give_back`."""
-        self.bank.give_back(payment_id, reason, amount)
+    def return_payment(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
+        """Have the counterparty return an outgoing payment, for any reason; see :meth:`Bank.simulate_return`."""
+        self.bank.simulate_return(payment_id, Reason(reason), amount)
 
-    def ask_back(self, payment_id: str, reason: str = "other") -> None:
-        """Have an incoming payment asked back for any reason; see :meth:`Bank.ask_back`."""
-        self.bank.ask_back(payment_id, reason)
+    def request_return(self, payment_id: str, reason: str = "other") -> None:
+        """Have the counterparty request a return, for any reason; see :meth:`Bank.simulate_return_request`."""
+        self.bank.simulate_return_request(payment_id, Reason(reason))
 
     def client(self, **overrides: Any) -> "LeadClient":
         """A client of this bank; keyword arguments go to ``LeadClient``."""
-        # The one import of the SDK proper, and only when asked for: the sandbox itself must not lean on what it judges.
+        # The one import of the SDK itself, and only on request: the sandbox must not depend on what it judges.
         from leadpay.client import LeadClient  # noqa: PLC0415
 
         known = {"base_url": self.url, "client_id": self.client_id, "client_secret": self.client_secret}
         return LeadClient(**{**known, **overrides})
 
-    async def settled(self) -> None:
-        """Wait until nothing is pending: state changes made, webhooks delivered, or given up for now.
+    async def wait_idle(self) -> None:
+        """Wait until nothing is pending: payments have changed, and webhooks were delivered or have failed.
 
-        With a manual clock, what is due at its present moment; otherwise everything but deadlines, redeliveries and
-        payments that are held.
+        With a manual clock, this means what is due at its current time; otherwise everything except deadlines,
+        redeliveries and payments that are held.
         """
-        self._turn()
+        self._run_due()
         while self._pending():
-            self._pulse.clear()
-            await self._pulse.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
-    # From start to stop.
+    # Start and stop.
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
-        self._deliverer = Deliverer(self.clock, self._session, self._show, self._wake, self.faults)
+        self._deliverer = Deliverer(self.clock, self._session, self._show, self._schedule_run, self.faults)
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
         await self._runner.setup()
         try:
@@ -189,13 +188,13 @@ class Sandbox:
         host, port = self._runner.addresses[0][:2]
         self._url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if isinstance(self.clock, ManualClock):
-            self._leave_clock = self.clock.before_moving(self.settled)
+            self._remove_hook = self.clock.on_advance(self.wait_idle)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave_clock()
+        self._remove_hook()
         self._url = None
         if self._timer is not None:
             self._timer.cancel()
@@ -204,7 +203,7 @@ class Sandbox:
         await self._runner.cleanup()
         await self._session.close()
 
-    # Inside.
+    # Internals.
 
     def _new_uuid(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)
@@ -214,29 +213,29 @@ class Sandbox:
 
     def _on_event(self, event: Event) -> None:
         own = [Endpoint(self.webhook_url, self.webhook_secret)] if self.webhook_url else []
-        for endpoint in (*own, *self._more):
+        for endpoint in (*own, *self._more_endpoints):
             self._deliverer.announce(event, endpoint)
 
-    def _wake(self) -> None:
-        # Later in this turn of the loop, so that an answer is written before what follows from its request.
-        if not self._turning:
-            self._turning = True
-            asyncio.get_running_loop().call_soon(self._turn)
+    def _schedule_run(self) -> None:
+        # In the loop's next iteration, so that a response is written before its request has consequences.
+        if not self._run_scheduled:
+            self._run_scheduled = True
+            asyncio.get_running_loop().call_soon(self._run_due)
 
-    def _turn(self) -> None:
-        self._turning = False
+    def _run_due(self) -> None:
+        self._run_scheduled = False
         if self._url is None:
             return
         now = self.clock.now()
-        while self.bank.run_due() + self._deliverer.schedule.run(now):
+        while self.bank.run_due() + self._deliverer.timers.run(now):
             pass
-        self._arm()
-        self._pulse.set()
+        self._start_timer()
+        self._changed.set()
 
     def _next_due(self) -> float | None:
-        return min(filter(None, (self.bank.next_due, self._deliverer.schedule.next_due)), default=None)
+        return min(filter(None, (self.bank.next_due, self._deliverer.timers.next_due)), default=None)
 
-    def _arm(self) -> None:
+    def _start_timer(self) -> None:
         due = self._next_due()
         timer = self._timer
         if due is None or (timer is not None and not timer.done() and self._timer_due <= due):
@@ -244,58 +243,58 @@ class Sandbox:
         if timer is not None:
             timer.cancel()
         self._timer_due = due
-        self._timer = asyncio.get_running_loop().create_task(self._ring(due))
+        self._timer = asyncio.get_running_loop().create_task(self._wait_until(due))
 
-    async def _ring(self, due: float) -> None:
+    async def _wait_until(self, due: float) -> None:
         await self.clock.sleep(due - self.clock.now())
-        self._wake()
+        self._schedule_run()
 
     def _pending(self) -> bool:
-        if self._turning or self._deliverer.busy:
+        if self._run_scheduled or self._deliverer.busy:
             return True
         if isinstance(self.clock, ManualClock):
             due = self._next_due()
             return due is not None and due <= self.clock.now()
-        return self.bank.schedule.awaited or self._deliverer.schedule.awaited
+        return self.bank.timers.has_foreground or self._deliverer.timers.has_foreground
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await _body(request)
         if body is None:
-            refused = ApiProblem(413, "request_too_large", f"A request body has at most {MAX_BODY} bytes.")
-            return _response(answer_with(refused.status, refused.body()))
+            problem = ApiProblem(413, "request_too_large", f"A request body has at most {MAX_BODY} bytes.")
+            return _web_response(problem_response(problem))
         query = tuple(request.query.items())
         headers = {name.lower(): value for name, value in request.headers.items()}
-        since = self.bank.schedule.added
-        answer = self.face.answer(Call(request.method, request.path, query, headers, body))
+        first_timer = self.bank.timers.added
+        response = self.http_api.respond(Request(request.method, request.path, query, headers, body))
         try:
-            return await self._carry(request, answer, since)
+            return await self._send(request, response, first_timer)
         finally:
-            self.face.finish(answer)
+            self.http_api.finish(response)
 
-    async def _carry(self, request: web.BaseRequest, answer: Answer, since: int) -> web.StreamResponse:
-        """Bring an answer to the caller, or do to it what its fate says."""
-        fate = answer.fate.kind if answer.fate else ""
-        if answer.fate and fate == "slow":
-            await self.clock.sleep(answer.fate.value)
-        elif fate == "webhook_first":
-            self.bank.schedule.hurry(since, self.clock.now())
-            self._turn()
+    async def _send(self, request: web.BaseRequest, response: Response, first_timer: int) -> web.StreamResponse:
+        """Send a response, with its fault."""
+        fault = response.fault.kind if response.fault else ""
+        if response.fault and fault == "slow":
+            await self.clock.sleep(response.fault.value)
+        elif fault == "webhook_first":
+            self.bank.timers.run_now(first_timer, self.clock.now())
+            self._run_due()
             while self._deliverer.busy:
-                self._pulse.clear()
-                await self._pulse.wait()
-        elif answer.fate and fate in {"cut_before", "answer_lost", "answer_cut"}:
-            _cut(request, answer, int(answer.fate.value) if fate == "answer_cut" else None)
-        return _response(answer)
+                self._changed.clear()
+                await self._changed.wait()
+        elif response.fault and fault in {"cut_before", "response_lost", "response_cut"}:
+            _cut(request, response, int(response.fault.value) if fault == "response_cut" else None)
+        return _web_response(response)
 
 
-def _cut(request: web.BaseRequest, answer: Answer, length: int | None) -> None:
+def _cut(request: web.BaseRequest, response: Response, length: int | None) -> None:
     """Close the connection, after so many bytes of the body if a length is given."""
     transport = request.transport
     if transport is not None:
         if length is not None:
-            head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
-            start = f"HTTP/1.1 {answer.status} OK\r\n{head}Content-Length: {len(answer.body)}\r\n\r\n"
-            transport.write(start.encode() + answer.body[:length])
+            head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+            start = f"HTTP/1.1 {response.status} OK\r\n{head}Content-Length: {len(response.body)}\r\n\r\n"
+            transport.write(start.encode() + response.body[:length])
         transport.close()
 
 
@@ -311,5 +310,5 @@ async def _body(request: web.BaseRequest) -> bytes | None:
     return bytes(body)
 
 
-def _response(answer: Answer) -> web.Response:
-    return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+def _web_response(response: Response) -> web.Response:
+    return web.Response(status=response.status, body=response.body, headers=dict(response.headers))

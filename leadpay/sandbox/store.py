@@ -1,4 +1,4 @@
-"""Payments and events in the order in which they came to be, and how the bank lists them. Pure."""
+"""Payments and events in the order in which they were created, and how the bank lists them. Pure."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -7,13 +7,13 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 import attrs
 
 from leadpay.sandbox.models import Event, Payment
-from leadpay.sandbox.problems import Invalid, invalid
+from leadpay.sandbox.problems import InvalidParameter, parameters_invalid
 
 EVENTS_KEPT: Final = timedelta(days=90)
 """How long an event can be retrieved and listed. From the bank's page on events."""
 
 DEFAULT_LIMIT: Final = 10
-"""How many objects a page has unless more or fewer are asked for. From the bank's description."""
+"""How many objects a page has unless the caller sets a limit. From the bank's description."""
 
 
 class TimeRange(NamedTuple):
@@ -24,23 +24,23 @@ class TimeRange(NamedTuple):
     before: datetime | None = None
     on_or_before: datetime | None = None
 
-    def holds(self, moment: datetime) -> bool:
-        """Whether a moment is within."""
+    def contains(self, time: datetime) -> bool:
+        """Whether a time is in the range."""
         return (
-            (self.after is None or moment > self.after)
-            and (self.on_or_after is None or moment >= self.on_or_after)
-            and (self.before is None or moment < self.before)
-            and (self.on_or_before is None or moment <= self.on_or_before)
+            (self.after is None or time > self.after)
+            and (self.on_or_after is None or time >= self.on_or_after)
+            and (self.before is None or time < self.before)
+            and (self.on_or_before is None or time <= self.on_or_before)
         )
 
 
 ALWAYS: Final = TimeRange()
-"""A span that holds every moment."""
+"""The range that contains every time."""
 
 
 @attrs.frozen(kw_only=True)
 class Cursor:
-    """Which part of a list is wanted."""
+    """Which part of a list is asked for."""
 
     limit: int = DEFAULT_LIMIT
     starting_after: str | None = None
@@ -49,7 +49,7 @@ class Cursor:
 
 @attrs.frozen(kw_only=True)
 class PaymentFilter:
-    """Which payments are wanted; what is None does not matter."""
+    """Which payments are asked for; None means any."""
 
     account_id: str | None = None
     account_number_id: str | None = None
@@ -59,8 +59,8 @@ class PaymentFilter:
     return_request_status: str | None = None
     created_at: TimeRange = ALWAYS
 
-    def holds(self, payment: Payment) -> bool:
-        """Whether a payment is wanted."""
+    def matches(self, payment: Payment) -> bool:
+        """Whether a payment is one of them."""
         wanted = (
             (self.account_id, payment.account.account_id),
             (self.account_number_id, payment.account.id),
@@ -70,7 +70,7 @@ class PaymentFilter:
         )
         return (
             all(want is None or want == found for want, found in wanted)
-            and self.created_at.holds(payment.created_at)
+            and self.created_at.contains(payment.created_at)
             and (
                 self.return_request_status is None
                 or any(request.status == self.return_request_status for request in payment.return_requests)
@@ -80,23 +80,23 @@ class PaymentFilter:
 
 @attrs.frozen(kw_only=True)
 class EventFilter:
-    """Which events are wanted; what is None or empty does not matter."""
+    """Which events are asked for; None and empty mean any."""
 
     types: frozenset[str] = frozenset()
     object_id: str | None = None
     created_at: TimeRange = ALWAYS
 
-    def holds(self, event: Event) -> bool:
-        """Whether an event is wanted."""
+    def matches(self, event: Event) -> bool:
+        """Whether an event is one of them."""
         return (
             (not self.types or event.type in self.types)
             and (self.object_id is None or self.object_id == event.payment_id)
-            and self.created_at.holds(event.created_at)
+            and self.created_at.contains(event.created_at)
         )
 
 
 class Record(Protocol):
-    """What a shelf keeps."""
+    """What a collection stores."""
 
     @property
     def id(self) -> str:
@@ -105,7 +105,7 @@ class Record(Protocol):
 
     @property
     def created_at(self) -> datetime:
-        """When it came to be."""
+        """When it was created."""
         ...
 
 
@@ -115,52 +115,52 @@ R = TypeVar("R", bound=Record)
 class Collection(Generic[R]):
     """Objects by ID and in order."""
 
-    __slots__ = ("_found", "_order", "_place")
+    __slots__ = ("_order", "_position", "_records")
 
     def __init__(self) -> None:
         self._order: list[str] = []
-        self._place: dict[str, int] = {}
-        self._found: dict[str, R] = {}
+        self._position: dict[str, int] = {}
+        self._records: dict[str, R] = {}
 
     def __len__(self) -> int:
         return len(self._order)
 
     def put(self, record: R) -> None:
-        """Keep a new record, or the newer version of a kept one in its place."""
-        if record.id not in self._found:
-            self._place[record.id] = len(self._order)
+        """Add a record, or replace its earlier version in its place."""
+        if record.id not in self._records:
+            self._position[record.id] = len(self._order)
             self._order.append(record.id)
-        self._found[record.id] = record
+        self._records[record.id] = record
 
     def get(self, object_id: str) -> R | None:
         """The newest version of a record."""
-        return self._found.get(object_id)
+        return self._records.get(object_id)
 
     def all(self) -> list[R]:
         """Every record, the oldest first."""
-        return [self._found[object_id] for object_id in self._order]
+        return [self._records[object_id] for object_id in self._order]
 
-    def page(self, cursor: Cursor, holds: Callable[[R], bool], since: datetime | None = None) -> tuple[list[R], bool]:
-        """One page, newest first, and whether there is more in the direction in which the caller walks.
+    def page(self, cursor: Cursor, matches: Callable[[R], bool], since: datetime | None = None) -> tuple[list[R], bool]:
+        """One page, newest first, and whether more follow in the direction of the cursor.
 
         Args:
             cursor: which part.
-            holds: which records.
-            since: the age at which the list ends.
+            matches: which records.
+            since: the creation time at which the list ends.
 
         Raises:
-            ApiProblem: 422, the cursor names no object.
+            ApiProblem: 422, the cursor is the ID of no object.
         """
         start, step = self._start(cursor)
         found: list[R] = []
-        for place in range(start, len(self._order) if step > 0 else -1, step):
-            record = self._found[self._order[place]]
+        for position in range(start, len(self._order) if step > 0 else -1, step):
+            record = self._records[self._order[position]]
             if since is not None and record.created_at < since:
-                # Walking towards the past, only older ones follow; walking towards the present, newer ones do.
+                # Older records follow if the step goes back in time, newer ones if it goes forward.
                 if step < 0:
                     break
                 continue
-            if holds(record):
+            if matches(record):
                 if len(found) == cursor.limit:
                     return _newest_first(found, step), True
                 found.append(record)
@@ -174,10 +174,10 @@ class Collection(Generic[R]):
         return len(self._order) - 1, -1
 
     def _locate(self, parameter: str, object_id: str) -> int:
-        place = self._place.get(object_id)
-        if place is None:
-            raise invalid([Invalid(parameter, "names no object of this list")], status=422)
-        return place
+        position = self._position.get(object_id)
+        if position is None:
+            raise parameters_invalid([InvalidParameter(parameter, "is the ID of no object of this list")], status=422)
+        return position
 
 
 def _newest_first(found: Sequence[R], step: int) -> list[R]:

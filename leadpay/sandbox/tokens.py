@@ -1,4 +1,4 @@
-"""OAuth2 client credentials, as the bank's page on authentication has them. Pure."""
+"""OAuth2 client credentials, as on the bank's page on authentication. Pure."""
 
 import hmac
 from collections.abc import Callable, Mapping
@@ -8,11 +8,11 @@ from leadpay.sandbox.constants import SCOPES
 from leadpay.sandbox.problems import ApiProblem
 
 LIFETIME: Final = 86_400.0
-"""How long a token lives, in seconds, unless told. From the bank's page on authentication."""
+"""How long a token is valid, in seconds, unless set. From the bank's page on authentication."""
 
 
 class Grant(NamedTuple):
-    """What a token allows, and until when."""
+    """A token, its scopes, and when it expires."""
 
     token: str
     scopes: frozenset[str]
@@ -21,15 +21,15 @@ class Grant(NamedTuple):
 
 
 class Tokens:
-    """Tokens that were handed out.
+    """The tokens that were issued.
 
     Args:
-        client_id: whose.
-        client_secret: the secret that proves it.
-        now: tells the time in seconds since 1970.
-        new_token: makes a token that nobody had before.
-        lifetime: in seconds.
-        scopes: the most that a token can allow.
+        client_id: the client's.
+        client_secret: the client's.
+        now: the time in seconds since 1970.
+        new_token: makes a new token.
+        lifetime: of a token, in seconds.
+        scopes: those that were granted to the client.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class Tokens:
         self.lifetime = lifetime
         self.scopes = scopes
         self.issued = 0
-        """How many tokens were asked for with success."""
+        """How many requests for a token succeeded."""
 
     def issue(self, body: Mapping[str, Any], *, same: bool = False) -> dict[str, Any]:
-        """Answer a request for a token.
+        """Issue a token.
 
         Args:
             body: the validated JSON body.
-            same: whether to hand the last token out once more, with less time left, refused or not.
+            same: whether to return the last token again, with less time left, revoked or not.
 
         Raises:
-            ApiProblem: 401, wrong credentials; 400, a scope that cannot be had.
+            ApiProblem: 401, wrong credentials; 400, a scope that was not granted.
         """
         if not (_same(body["client_id"], self._client_id) and _same(body["client_secret"], self._client_secret)):
             raise ApiProblem(401, "invalid_client", "The client credentials are not valid.")
@@ -80,14 +80,14 @@ class Tokens:
         }
 
     def check(self, authorization: str | None, needed: frozenset[str]) -> str:
-        """The token of a request that may be served.
+        """The token of a request that is authorized.
 
         Args:
             authorization: the header, or None.
-            needed: the scopes of which one must be had.
+            needed: the scopes of which the token needs one.
 
         Raises:
-            ApiProblem: 401, no valid token; 403, none of the scopes.
+            ApiProblem: 401, no valid token; 403, it has none of the scopes.
         """
         scheme, _, token = (authorization or "").partition(" ")
         grant = self._grants.get(token) if scheme.lower() == "bearer" else None
@@ -98,11 +98,11 @@ class Tokens:
         return token
 
     def revoke(self, token: str) -> None:
-        """Let a token expire at once."""
+        """Expire a token at once."""
         self._grants.pop(token, None)
 
     def revoke_all(self) -> None:
-        """Let every token expire at once."""
+        """Expire every token at once."""
         self._grants.clear()
 
 

@@ -1,10 +1,10 @@
-"""A bank in process for every test that asks for one."""
+"""A bank in process."""
 
 import pytest
 
-from tests.sandbox.desk import Desk
+from tests.support.api_client import ApiClient
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def api() -> ApiClient:
+    return ApiClient()

@@ -1,4 +1,4 @@
-"""An event of every type, such as the bank would send."""
+"""A sample event of every type."""
 
 import uuid
 
@@ -9,18 +9,18 @@ from leadpay.enums import EventType
 from leadpay.models import InstantPaymentEvent
 from leadpay.sandbox import sample
 from leadpay.sandbox.constants import EVENT_TYPES
-from leadpay.sandbox.samples import SCENARIOS
+from leadpay.sandbox.samples import OUTCOMES
 
 NOW = 1_736_175_600.0
 
 
-@pytest.mark.parametrize(("word", "direction"), SCENARIOS)
-def test_a_sample_of_each_type_fits_it(word: str, direction: str) -> None:
-    """Its payment is in the direction and the state that the type speaks of, and can be read."""
-    event = structure_event(sample(word, now=NOW, new_uuid=uuid.uuid4, direction=direction, amount=123))
+@pytest.mark.parametrize(("name", "direction"), OUTCOMES)
+def test_a_sample_of_each_type_fits_it(name: str, direction: str) -> None:
+    """Its payment has the direction and the state of the type, and the SDK can read it."""
+    event = structure_event(sample(name, now=NOW, new_uuid=uuid.uuid4, direction=direction, amount=123))
     assert isinstance(event, InstantPaymentEvent)
     assert (event.type, event.payment.direction, event.payment.amount) == (
-        f"instant_payment.{word}",
+        f"instant_payment.{name}",
         direction,
         123,
     )
@@ -32,22 +32,22 @@ def test_a_sample_of_each_type_fits_it(word: str, direction: str) -> None:
         "counterparty_status_updated": payment.counterparty_status,
         "return_request_response_needed": payment.return_requests and payment.return_requests[-1].status,
         "return_request_status_updated": payment.return_requests and payment.return_requests[-1].status,
-    }[word]
+    }[name]
     spellings = {"counterparty_status_updated": "posted", "return_request_status_updated": "accepted"}
-    assert str(expected) == spellings.get(word, word.removeprefix("return_request_"))
+    assert str(expected) == spellings.get(name, name.removeprefix("return_request_"))
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
 def test_there_is_a_sample_of_every_type(event_type: str) -> None:
-    """Other products' too, about an object of theirs."""
+    """An event of another product has an object of that product."""
     event = structure_event(sample(event_type, now=NOW, new_uuid=uuid.uuid4))
     assert event.type == EventType(event_type)
     if not isinstance(event, InstantPaymentEvent):
         assert event.object["id"].startswith(event_type.partition(".")[0])
 
 
-def test_older_spellings_are_understood_and_nonsense_is_not() -> None:
-    """A type that doesn't exist, or doesn't occur in that direction, is refused by name."""
+def test_older_spellings_are_accepted_and_unknown_types_are_not() -> None:
+    """A type that does not exist, or does not occur in that direction, is refused."""
     shown = sample("counterparty_status_update", now=NOW, new_uuid=uuid.uuid4)
     assert shown["event"] == "instant_payment.counterparty_status_updated"
     with pytest.raises(ValueError, match="type: must be one of"):

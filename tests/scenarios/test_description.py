@@ -1,4 +1,4 @@
-"""The bank's answers to whatever schemathesis makes up, held against the description that the bank itself serves."""
+"""Random requests by schemathesis: every response must match the description that the bank serves."""
 
 import asyncio
 import os
@@ -18,21 +18,21 @@ from leadpay.sandbox import Sandbox, account_number
 from leadpay.sandbox.openapi import description
 
 EXAMPLES = int(os.environ.get("LEADPAY_EXAMPLES", "8"))
-"""Generated requests for each of the sixteen operations; 130 make more than two thousand, and take a minute."""
+"""Generated requests for each of the sixteen operations; 130 make more than two thousand and take a minute."""
 
 ALLOWED = [positive_data_acceptance, negative_data_rejection]
-"""What is no violation: refusing a request for what it means (a key that was used), and ignoring a filter too many."""
+"""What is no violation: refusing a valid request for its meaning (a used key), and ignoring an unknown filter."""
 
 
 REAL: Final[dict[str, list[str]]] = {"event": [], "instant_payments": []}
-"""IDs that the bank knows, by the part of a path that comes before them."""
+"""IDs of objects at the bank, by the part of the path before them."""
 
-ARRIVES: Final = 700
-"""The amount of what comes in by itself, in cents; a return has another, and cannot be asked back."""
+INCOMING_AMOUNT: Final = 700
+"""The amount of an incoming payment that is no return, in cents."""
 
 
 async def fill(bank: Sandbox) -> None:
-    """Have payments in every state that a request may find them in."""
+    """Make payments in every state."""
     party, agent = Party(name="Alex Smith", account_number="1234567890"), Agent(routing_number="111000111")
     async with bank.client() as lead:
         for name in ("posted", "held", "unsubmitted", "rejected_by_lead:other", "returned:other"):
@@ -41,19 +41,21 @@ async def fill(bank: Sandbox) -> None:
             await lead.instant_payments.send(
                 account_number_id=account, amount=5000, creditor=there, creditor_agent=agent
             )
-            await lead.simulate.incoming(account_number_id=account, amount=ARRIVES, debtor=party, debtor_agent=agent)
-            await bank.settled()
+            await lead.simulate.incoming(
+                account_number_id=account, amount=INCOMING_AMOUNT, debtor=party, debtor_agent=agent
+            )
+            await bank.wait_idle()
         incoming = [one async for one in lead.instant_payments.list(direction="incoming")]
-        for one in [one for one in incoming if one.amount == ARRIVES][:3]:
+        for one in [one for one in incoming if one.amount == INCOMING_AMOUNT][:3]:
             await lead.simulate.incoming_return_request(one.id, reason="duplication")
-        await bank.settled()
+        await bank.wait_idle()
         REAL["instant_payments"] = [one.id async for one in lead.instant_payments.list()]
         REAL["event"] = [one.id async for one in lead.events.list()]
 
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[Sandbox]:
-    """A bank that runs in a thread of its own, since schemathesis waits for each answer."""
+    """A bank in its own thread: schemathesis blocks until it has a response."""
     found: list[Sandbox] = []
     started, loop = threading.Event(), asyncio.new_event_loop()
     ended = asyncio.Event()
@@ -76,18 +78,18 @@ def bank() -> Iterator[Sandbox]:
     loop.close()
 
 
-TURNS: Final = count()
+CASES: Final = count()
 
-made_up = schemathesis.openapi.from_dict(description())
+schema = schemathesis.openapi.from_dict(description())
 
 
-@made_up.parametrize()
+@schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_no_answer_violates_the_description(case: Any, bank: Sandbox) -> None:
-    """A status and a body as they are described, whatever was asked for; and no 500."""
-    if "id" in case.path_parameters and next(TURNS) % 4:
+def test_no_response_violates_the_description(case: Any, bank: Sandbox) -> None:
+    """Each has a described status and body, and none is a 500."""
+    if "id" in case.path_parameters and next(CASES) % 4:
         ids = REAL["event" if "/event" in case.path else "instant_payments"]
-        case.path_parameters["id"] = ids[next(TURNS) % len(ids)]
-    login = {"grant_type": "client_credentials", "client_id": bank.client_id, "client_secret": bank.client_secret}
-    headers = {"Authorization": f"Bearer {bank.tokens.issue(login)['access_token']}"}
+        case.path_parameters["id"] = ids[next(CASES) % len(ids)]
+    credentials = {"grant_type": "client_credentials", "client_id": bank.client_id, "client_secret": bank.client_secret}
+    headers = {"Authorization": f"Bearer {bank.tokens.issue(credentials)['access_token']}"}
     case.call_and_validate(base_url=bank.url, headers=headers, excluded_checks=ALLOWED)

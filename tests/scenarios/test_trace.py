@@ -1,4 +1,4 @@
-"""One trace tells a payment's whole story, with and without an inbox in between."""
+"""One trace contains a payment from the call to its handler, with and without an inbox."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 POSTED = "instant_payment.posted"
 
@@ -27,20 +27,20 @@ async def inbox(request: pytest.FixtureRequest) -> AsyncIterator[SqliteInbox | N
 
 
 @pytest.mark.asyncio
-async def test_one_trace_shows_a_send_its_retries_the_webhook_and_its_handler(inbox: Any) -> None:
-    """Two lost answers, the payment, its webhook, the handler, and what the handler asks of the bank: all linked."""
-    told = Told()
+async def test_one_trace_links_a_send_with_its_retries_webhook_and_handler(inbox: Any) -> None:
+    """Two lost responses, the payment, its webhook, the handler, and the handler's own call are linked."""
+    told = RecordedTelemetry()
     telemetry = told.telemetry
     clock, handled = ManualClock(), asyncio.Event()
     router = WebhookRouter("traced")
 
     @router.posted(direction="outgoing")
-    async def settle(event: InstantPaymentEvent, context: Any) -> None:
+    async def refresh(event: InstantPaymentEvent, context: Any) -> None:
         await context.refresh()
         handled.set()
 
     async with (
-        Sandbox(clock=clock, delay=1, seed=7, faults=["answer_lost:send:2"]) as bank,
+        Sandbox(clock=clock, delay=1, seed=7, faults=["response_lost:send:2"]) as bank,
         bank.client(observer=telemetry, clock=clock) as lead,
     ):
         receiver = WebhookReceiver(

@@ -1,4 +1,4 @@
-"""A bank, a client of it, and an ear for its webhooks, on real sockets and one manual clock."""
+"""A bank, a client, and an endpoint for webhooks, on real sockets and one manual clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 from leadpay.client import LeadClient
 from leadpay.models import Agent, InstantPayment, Party
 from leadpay.sandbox import ManualClock, Sandbox
-from tests.support.webhook_endpoint import Ear
+from tests.support.webhook_endpoint import WebhookEndpoint
 
 
 class Scene(NamedTuple):
-    """A bank, a client, an ear, and the time that they share."""
+    """A bank, a client, an endpoint for webhooks, and their clock."""
 
     bank: Sandbox
     lead: LeadClient
-    ear: Ear
+    endpoint: WebhookEndpoint
     clock: ManualClock
 
     async def send(self, **changes: Any) -> InstantPayment:
@@ -31,44 +31,40 @@ class Scene(NamedTuple):
         )
 
     async def receive(self, account_number: str = "1234567890", amount: int = 7500) -> InstantPayment:
-        """Let a payment come in, and read it once it has."""
+        """Simulate an incoming payment; returns it once it was received."""
         await self.lead.simulate.incoming(
             account_number_id="account_number_1",
             amount=amount,
             debtor=Party(name="Robin Brown", account_number=account_number),
             debtor_agent=Agent(routing_number="111000111"),
         )
-        await self.wait()
+        await self.clock.advance(60)
         return (await self.lead.instant_payments.list(direction="incoming", limit=1)).objects[0]
 
     async def send_to(self, account_number: str) -> InstantPayment:
-        """Send a payment to an account number that chooses its outcome, wait, and read it."""
+        """Send a payment to an account number that chooses its outcome; returns it a minute later."""
         payment = await self.send(creditor=Party(name="Alex Smith", account_number=account_number))
         return await self.after(payment)
 
     async def after(self, payment: InstantPayment, seconds: float = 60) -> InstantPayment:
-        """Wait, and read a payment."""
-        await self.wait(seconds)
+        """The payment, so many seconds later."""
+        await self.clock.advance(seconds)
         return await self.lead.instant_payments.retrieve(payment.id)
 
-    async def wait(self, seconds: float = 60) -> None:
-        """Let time pass."""
-        await self.clock.advance(seconds)
-
-    def heard(self) -> list[str]:
-        """The types that were heard since the last time this was asked."""
-        types = self.ear.types
-        self.ear.heard.clear()
+    def new_events(self) -> list[str]:
+        """The types of the events that were received since the last call, without their prefix."""
+        types = self.endpoint.types
+        self.endpoint.events.clear()
         return types
 
 
 @asynccontextmanager
-async def played() -> AsyncIterator[Scene]:
-    """Set the scene."""
+async def open_scene() -> AsyncIterator[Scene]:
+    """Start the bank and the endpoint."""
     clock = ManualClock()
     async with (
-        Ear().listening() as ear,
-        Sandbox(clock=clock, delay=1, seed=7, webhook_url=ear.url, webhook_secret="whsec_test") as bank,
+        WebhookEndpoint().listening() as endpoint,
+        Sandbox(clock=clock, delay=1, seed=7, webhook_url=endpoint.url, webhook_secret="whsec_test") as bank,
         bank.client(clock=clock) as lead,
     ):
-        yield Scene(bank, lead, ear, clock)
+        yield Scene(bank, lead, endpoint, clock)

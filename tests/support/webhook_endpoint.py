@@ -1,4 +1,4 @@
-"""An endpoint for webhooks on a real port, which answers as it is told and checks signatures with code of its own."""
+"""An endpoint for webhooks on a real port. It checks signatures with its own code."""
 
 import asyncio
 import base64
@@ -12,30 +12,30 @@ from typing import Any
 from aiohttp import web
 
 
-class Ear:
-    """What came, and what is answered next; 200 when nothing else was said."""
+class WebhookEndpoint:
+    """What was received, and the statuses to respond with next; 200 once there are none."""
 
     def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.bodies: list[bytes] = []
-        self.answers: list[int] = []
+        self.statuses: list[int] = []
         self.gate: asyncio.Event | None = None
         self.arrived = asyncio.Event()
         self.url = ""
 
     @property
     def types(self) -> list[str]:
-        """The types that were heard, without their prefix."""
-        return [event["event"].removeprefix("instant_payment.") for event in self.heard]
+        """The types of the events, without their prefix."""
+        return [event["event"].removeprefix("instant_payment.") for event in self.events]
 
     @property
     def times(self) -> list[int]:
-        """When each was signed, in milliseconds since 1970."""
+        """The time of each signature, in milliseconds since 1970."""
         return [int(headers["Lead-Signature"].split(",")[0].removeprefix("t=")) for headers in self.headers]
 
     def is_signed(self, secret: str) -> bool:
-        """Whether every one of them is signed with the secret, by the rule as the bank has it."""
+        """Whether each of them is signed with the secret, by the bank's rule."""
         for headers, body in zip(self.headers, self.bodies, strict=True):
             time, signature = headers["Lead-Signature"].split(",", 1)
             digest = hmac.new(secret.encode(), f"{time.removeprefix('t=')}.".encode() + body, hashlib.sha256).digest()
@@ -43,20 +43,20 @@ class Ear:
                 return False
         return True
 
-    async def _hear(self, request: web.BaseRequest) -> web.Response:
+    async def _receive(self, request: web.BaseRequest) -> web.Response:
         body = await request.read()
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
-        self.heard.append(json.loads(body))
+        self.events.append(json.loads(body))
         self.arrived.set()
         if self.gate is not None:
             await self.gate.wait()
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Ear"]:
+    async def listening(self) -> AsyncIterator["WebhookEndpoint"]:
         """Listen on a free port."""
-        runner = web.ServerRunner(web.Server(self._hear), shutdown_timeout=0.01)
+        runner = web.ServerRunner(web.Server(self._receive), shutdown_timeout=0.01)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
