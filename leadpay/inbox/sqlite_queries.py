@@ -3,15 +3,17 @@
 Every function takes a connection that is in a transaction.
 """
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from leadpay.inbox.database import PAGE
 from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Stats, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import Lease, LeaseLostError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # The statements, in the order of an event's life. Tables are described in schema/sqlite.
 
@@ -101,7 +103,7 @@ INSERT INTO leadpay_watermark VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET time
 # The functions that execute them.
 
 
-def add(connection: sqlite3.Connection, *, event: Event, body: bytes, received_at: datetime) -> bool:
+def add(connection: "sqlite3.Connection", *, event: Event, body: bytes, received_at: datetime) -> bool:
     """Insert an event, or make a known one due."""
     now = received_at.timestamp()
     ordering_key = event.payment_id or event.id
@@ -118,7 +120,7 @@ def add(connection: sqlite3.Connection, *, event: Event, body: bytes, received_a
     return False
 
 
-def claim(connection: sqlite3.Connection, *, limit: int, now: float, seconds: float) -> list[Claim]:
+def claim(connection: "sqlite3.Connection", *, limit: int, now: float, seconds: float) -> list[Claim]:
     """Lease keys that are due."""
     claims = []
     for ordering_key, fencing_token, revision, abandoned in connection.execute(DUE, (now, limit)).fetchall():
@@ -139,7 +141,7 @@ def claim(connection: sqlite3.Connection, *, limit: int, now: float, seconds: fl
 
 
 def record_result(
-    connection: sqlite3.Connection,
+    connection: "sqlite3.Connection",
     *,
     lease: Lease,
     event_id: str,
@@ -163,13 +165,13 @@ def record_result(
     return has_new_work
 
 
-def release(connection: sqlite3.Connection, *, lease: Lease, due_at: float | None) -> bool:
+def release(connection: "sqlite3.Connection", *, lease: Lease, due_at: float | None) -> bool:
     """Give a key back, and say whether it is due at once."""
     row = connection.execute(RELEASE, (lease.revision, due_at, lease.ordering_key, lease.fencing_token)).fetchone()
     return row is not None and row[0] == 0
 
 
-def stats(connection: sqlite3.Connection) -> Stats:
+def stats(connection: "sqlite3.Connection") -> Stats:
     """Count."""
     by_state: dict[str, int] = {}
     by_type: dict[str, dict[str, int]] = {}
@@ -181,7 +183,7 @@ def stats(connection: sqlite3.Connection) -> Stats:
 
 
 def page(
-    connection: sqlite3.Connection, *, wanted: Mapping[str, Any], before: int, limit: int
+    connection: "sqlite3.Connection", *, wanted: Mapping[str, Any], before: int, limit: int
 ) -> list[tuple[int, StoredEvent]]:
     """Read the newest events before a number, with that number; ``wanted`` maps columns to values."""
     given = {column: value for column, value in wanted.items() if value is not None}
@@ -191,7 +193,7 @@ def page(
     return [(number, _event(connection, row)) for number, *row in rows]
 
 
-def replay(connection: sqlite3.Connection, *, event_id: str, handler: str | None, now: float) -> bool:
+def replay(connection: "sqlite3.Connection", *, event_id: str, handler: str | None, now: float) -> bool:
     """Bring an event back, if there is something to replay."""
     ordering_key, state, has_body = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
     if not has_body:
@@ -206,7 +208,7 @@ def replay(connection: sqlite3.Connection, *, event_id: str, handler: str | None
     return True
 
 
-def discard(connection: sqlite3.Connection, *, event_id: str, reason: str, now: float) -> bool:
+def discard(connection: "sqlite3.Connection", *, event_id: str, reason: str, now: float) -> bool:
     """Take an event out of the way; what waited for it goes on."""
     ordering_key, state, _ = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
     if state not in ("waiting", "dead"):
@@ -216,23 +218,23 @@ def discard(connection: sqlite3.Connection, *, event_id: str, reason: str, now: 
     return True
 
 
-def purge(connection: sqlite3.Connection, *, before: datetime) -> int:
+def purge(connection: "sqlite3.Connection", *, before: datetime) -> int:
     """Empty one page of bodies, and count them."""
     return int(connection.execute(PURGE, (_micro(before),)).rowcount)
 
 
-def watermark(connection: sqlite3.Connection) -> datetime | None:
+def watermark(connection: "sqlite3.Connection") -> datetime | None:
     """Read the watermark."""
     row = connection.execute(WATERMARK).fetchone()
     return None if row is None else _time(row[0])
 
 
-def set_watermark(connection: sqlite3.Connection, *, time: datetime) -> None:
+def set_watermark(connection: "sqlite3.Connection", *, time: datetime) -> None:
     """Move the watermark, forwards only."""
     connection.execute(SET_WATERMARK, (_micro(time),))
 
 
-def _event(connection: sqlite3.Connection, row: Any) -> StoredEvent:
+def _event(connection: "sqlite3.Connection", row: Any) -> StoredEvent:
     event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason = row
     return StoredEvent(
         event_id=event_id,

@@ -24,7 +24,7 @@ CREATE TABLE effects (
 
 INSERT: Final = """
 INSERT INTO effects (event_id, payment, fencing_token, worker, begun, ended)
-SELECT %s, subject, fencing_token, %s, %s, %s FROM leadpay_ordering_keys WHERE subject = %s"""
+SELECT %s, ordering_key, fencing_token, %s, %s, %s FROM leadpay_ordering_keys WHERE ordering_key = %s"""
 
 
 def receive(url: str, parent: Connection) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from leadpay.errors import InboxError
 from leadpay.inbox.postgres import PostgresInbox
+from leadpay.storage.postgres.batching import InsertBatcher, Row
 from tests.support.inbox import add
 
 
@@ -33,3 +35,36 @@ async def test_an_event_that_the_database_refuses_fails_alone(postgres_url: str,
         assert str(refused) == "PostgreSQL failed: DataException (22000)"
         assert "secret row" not in "".join(traceback.format_exception(refused))
         assert (await inbox.stats()).by_state == {"waiting": 4}
+
+
+@pytest.mark.asyncio
+async def test_finishing_waits_for_rows_that_were_added_before() -> None:
+    """Rows that come during a commit share the next one, and a failure reaches each of them but a cancelled one."""
+    groups: list[list[str]] = []
+    gate = asyncio.Event()
+
+    async def insert(rows: Sequence[Row]) -> set[str]:
+        groups.append([row[0] for row in rows])
+        await gate.wait()
+        if len(groups) == 2:
+            raise ValueError
+        return {row[0] for row in rows}
+
+    batcher = InsertBatcher(insert, is_refusal=lambda _: False)
+    await batcher.finish()
+    adding = [asyncio.create_task(batcher.add(("a",)))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    adding += [asyncio.create_task(batcher.add((name,))) for name in "bcd"]
+    await asyncio.sleep(0)
+    adding[-1].cancel()
+    finishing = asyncio.create_task(batcher.finish())
+    await asyncio.sleep(0)
+    assert not finishing.done()
+    gate.set()
+    await finishing
+    assert groups == [["a"], ["b", "c", "d"]]
+    first, *others, cancelled = await asyncio.gather(*adding, return_exceptions=True)
+    assert first is True
+    assert [type(one) for one in others] == [ValueError, ValueError]
+    assert isinstance(cancelled, asyncio.CancelledError)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -75,3 +76,22 @@ def test_a_file_that_stays_in_use_is_an_error_after_the_busy_time(path: Path) ->
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         file.connect()
     assert sum(pauses) == pytest.approx(0.1)
+
+
+class Full:
+    """A connection whose disk is full."""
+
+    def execute(self, sql: str) -> None:
+        """Fail."""
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+
+def test_another_failure_at_opening_is_not_tried_again(path: Path) -> None:
+    """A full disk is an error at once."""
+    pauses: list[float] = []
+    file = SqliteFile(str(path), busy_seconds=5, upgrade=lambda _: None, pause=pauses.append)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        file._use_write_ahead_log(cast("sqlite3.Connection", Full()))
+    assert pauses == []
