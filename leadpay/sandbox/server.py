@@ -13,6 +13,7 @@ from aiohttp import web
 from leadpay.sandbox import serialization
 from leadpay.sandbox.bank import DELAY, Bank
 from leadpay.sandbox.clock import Clock, ManualClock, RealClock
+from leadpay.sandbox.connections import ConnectionFaults
 from leadpay.sandbox.constants import SCOPES
 from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
 from leadpay.sandbox.faults import Fault, Faults
@@ -99,6 +100,7 @@ class Sandbox:
         for fault in faults:
             self.faults.add(fault)
         self.http_api = HttpApi(self.bank, self.tokens, self.faults)
+        self._connections = ConnectionFaults(self._later)
         self._more_endpoints: list[Endpoint] = []
         self._host, self._port = host, port
         self._url: str | None = None
@@ -282,20 +284,11 @@ class Sandbox:
             while self._deliverer.busy:
                 self._changed.clear()
                 await self._changed.wait()
-        elif response.fault and fault in {"cut_before", "response_lost", "response_cut"}:
-            _cut(request, response, int(response.fault.value) if fault == "response_cut" else None)
-        return _web_response(response)
+        return _web_response(self._connections.apply(request.transport, response))
 
-
-def _cut(request: web.BaseRequest, response: Response, length: int | None) -> None:
-    """Close the connection, after so many bytes of the body if a length is given."""
-    transport = request.transport
-    if transport is not None:
-        if length is not None:
-            head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
-            start = f"HTTP/1.1 {response.status} OK\r\n{head}Content-Length: {len(response.body)}\r\n\r\n"
-            transport.write(start.encode() + response.body[:length])
-        transport.close()
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        self.bank.timers.add(self.clock.now() + seconds, action, background=True)
+        self._schedule_run()
 
 
 def _nothing() -> None: ...
