@@ -1,4 +1,4 @@
 """How fast leadpay is, beside the floor of its own parts and beside what one would use instead.
 
-``uv run --group bench python -m benchmarks`` answers all questions, one file each, and prints a table.
+``uv run --group bench python -m benchmarks`` runs all benchmarks, one file each, and prints a table.
 """

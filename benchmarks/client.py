@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from benchmarks.bank import running
-from benchmarks.rounds import Answer, Contestant, Result, Run, compare, take_turns
+from benchmarks.rounds import Contestant, Report, Result, Run, compare, run_rounds
 
 Call: TypeAlias = Callable[[], Awaitable[Any]]
 Make: TypeAlias = Callable[[AsyncExitStack, str], Awaitable[Call]]
@@ -151,7 +151,7 @@ def _turn(child: Connection) -> Run:
     return run
 
 
-async def _measure(at_once: int, goal: str, *, rounds: int) -> Answer:
+async def _measure(at_once: int, goal: str, *, rounds: int) -> Report:
     contestants, notes, children = [], [], []
     async with running() as url:
         for name in MAKERS:
@@ -163,14 +163,14 @@ async def _measure(at_once: int, goal: str, *, rounds: int) -> Answer:
                 contestants.append(Contestant(name, _turn(child), goal if name == "leadpay" else ""))
             else:
                 notes.append(f"{name} left out: {said}")
-        results = await take_turns(contestants, rounds=rounds, times=300)
+        results = await run_rounds(contestants, rounds=rounds, times=300)
         for process, child in children:
             with suppress(OSError):
                 child.send(0)
             process.join()
     if at_once > 1:
-        return Answer("a payment sent, fifty at a time: CPU", "seconds", results, tuple(notes))
-    return Answer("a payment sent, one at a time: CPU, best rounds", "seconds", _best(results), tuple(notes))
+        return Report("a payment sent, fifty at a time: CPU", "seconds", results, tuple(notes))
+    return Report("a payment sent, one at a time: CPU, best rounds", "seconds", _best(results), tuple(notes))
 
 
 def _best(results: Sequence[Result]) -> tuple[Result, ...]:
@@ -180,7 +180,7 @@ def _best(results: Sequence[Result]) -> tuple[Result, ...]:
     return compare([one.name for one in results], rounds, [one.goal for one in results])
 
 
-def answer(*, quick: bool) -> list[Answer]:
+def measure(*, quick: bool) -> list[Report]:
     """Measure, on the second core."""
     rounds = 6 if quick else 25
     return [

@@ -1,4 +1,4 @@
-"""How cost grows: with routes, with pages, with events held, with calls."""
+"""How cost grows with the number of routes, pages, events in memory and calls."""
 
 import asyncio
 import gc
@@ -14,20 +14,20 @@ from typing import Any, Final
 import orjson
 
 from benchmarks.bank import running
-from benchmarks.rounds import Answer, Contestant, Result, Run, take_turns
+from benchmarks.rounds import Contestant, Report, Result, Run, run_rounds
 from benchmarks.samples import body
 
-HELD: Final = 100_000
-WALKED: Final = 100_000
+EVENTS: Final = 100_000
+PAYMENTS: Final = 100_000
 CALLS: Final = 10_000
 
 
 def _resident() -> int:
-    """Bytes of memory that this process has."""
+    """The resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _one(name: str, value: float, goal: str = "") -> Result:
+def _result(name: str, value: float, goal: str = "") -> Result:
     return Result(name, (value,), (), goal)
 
 
@@ -55,10 +55,10 @@ def _dispatch(routes: int) -> Run:
     return run
 
 
-async def _walk() -> Answer:
+async def _paginate() -> Report:
     from leadpay import LeadClient
 
-    async with running(WALKED) as url, LeadClient(client_id="id", client_secret="secret", base_url=url) as lead:
+    async with running(PAYMENTS) as url, LeadClient(client_id="id", client_secret="secret", base_url=url) as lead:
         first, most, count = 0, 0, 0
         async for _ in lead.instant_payments.list(limit=100):
             count += 1
@@ -66,15 +66,15 @@ async def _walk() -> Answer:
                 first = _resident()
             elif count % 5_000 == 0:
                 most = max(most, _resident())
-    assert count == WALKED
-    return Answer(
-        f"memory above the first page, over {WALKED:,} payments",
+    assert count == PAYMENTS
+    return Report(
+        f"memory above the first page, over {PAYMENTS:,} payments",
         "bytes",
-        (_one("leadpay", most - first, f"<= {5 * 1024 * 1024}"),),
+        (_result("leadpay", most - first, f"<= {5 * 1024 * 1024}"),),
     )
 
 
-async def _calls() -> Answer:
+async def _calls() -> Report:
     from leadpay import LeadClient
 
     async with running() as url, LeadClient(client_id="id", client_secret="secret", base_url=url) as lead:
@@ -87,33 +87,34 @@ async def _calls() -> Answer:
         gc.collect()
         after = (_resident(), len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()))
     memory, sockets, tasks = (now - then for now, then in zip(after, before, strict=True))
-    return Answer(
+    return Report(
         f"growth over {CALLS:,} calls",
         "bytes, descriptors, tasks",
-        (_one("memory", memory), _one("sockets", sockets, "<= 0"), _one("tasks", tasks, "<= 0")),
+        (_result("memory", memory), _result("sockets", sockets, "<= 0"), _result("tasks", tasks, "<= 0")),
     )
 
 
-def hold(kind: str) -> float:
-    """Read and keep many events, in a process of its own; give the bytes for each."""
-    read = _reader(kind)
-    read(body())
+def memory_per_event(kind: str) -> float:
+    """Parse many events and return the bytes of memory per event. It runs in a new process."""
+    parse = _parser(kind)
+    parse(body())
     gc.collect()
     before = _resident()
-    kept = [read(body(number)) for number in range(HELD)]
-    return (_resident() - before) / len(kept)
+    events = [parse(body(number)) for number in range(EVENTS)]
+    return (_resident() - before) / len(events)
 
 
-def _reader(kind: str) -> Callable[[bytes], Any]:
+def _parser(kind: str) -> Callable[[bytes], Any]:
     if kind == "leadpay":
         from leadpay.webhooks.event import parse
 
         return parse
     if kind == "pydantic":
+        from typing import get_type_hints
+
         import attrs
         from pydantic import create_model
 
-        from leadpay.fastpath import field_types, wire_name
         from leadpay.models import InstantPaymentEvent, Model
 
         made: dict[Any, Any] = {}
@@ -122,10 +123,10 @@ def _reader(kind: str) -> Callable[[bytes], Any]:
             if isinstance(hint, type) and issubclass(hint, Model):
                 if hint not in made:
                     fields: dict[str, Any] = {}
-                    for name, inner in field_types(hint).items():
-                        default = getattr(attrs.fields_dict(hint)[name], "default", attrs.NOTHING)
-                        known = wire_name(name) if name != "return_" else "return_"
-                        fields[known] = (_replaced(inner, twin), ... if default is attrs.NOTHING else default)
+                    for name, inner in get_type_hints(hint).items():
+                        if name != "_unknown_fields":
+                            default = getattr(attrs.fields_dict(hint)[name], "default", attrs.NOTHING)
+                            fields[name] = (_replaced(inner, twin), ... if default is attrs.NOTHING else default)
                     made[hint] = create_model(hint.__name__, **fields)
                 return made[hint]
             return hint
@@ -144,20 +145,20 @@ def _replaced(hint: Any, twin: Callable[[Any], Any]) -> Any:
     return tuple.__class_getitem__((parts[0], ...))
 
 
-def _held() -> Answer:
+def _memory() -> Report:
     results = []
     for kind in ("dicts", "leadpay", "pydantic"):
-        code = f"from benchmarks.growth import hold; print(hold({kind!r}))"
+        code = f"from benchmarks.growth import memory_per_event; print(memory_per_event({kind!r}))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         if done.returncode == 0:
-            results.append(_one(kind, float(done.stdout)))
-    return Answer(f"memory of an event, {HELD:,} held", "bytes", tuple(results))
+            results.append(_result(kind, float(done.stdout)))
+    return Report(f"memory per event, {EVENTS:,} in memory", "bytes", tuple(results))
 
 
-def answer(*, quick: bool) -> list[Answer]:
+def measure(*, quick: bool) -> list[Report]:
     """Measure."""
     contestants = [Contestant("1 route", _dispatch(1))]
     contestants += [Contestant(f"{number:,} routes", _dispatch(number), "<= 1.1") for number in (10, 1_000)]
-    results = asyncio.run(take_turns(contestants, rounds=10 if quick else 60, times=500))
-    routes = Answer("dispatch, beside routes of other types", "seconds", results)
-    return [routes, asyncio.run(_walk()), _held(), asyncio.run(_calls())]
+    results = asyncio.run(run_rounds(contestants, rounds=10 if quick else 60, times=500))
+    routes = Report("dispatch, with routes of other event types", "seconds", results)
+    return [routes, asyncio.run(_paginate()), _memory(), asyncio.run(_calls())]

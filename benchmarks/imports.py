@@ -1,10 +1,10 @@
-"""What importing costs, each in a process of its own."""
+"""The time of imports, each in a new process."""
 
 import subprocess
 import sys
 from typing import Final
 
-from benchmarks.rounds import Answer, compare
+from benchmarks.rounds import Report, compare
 
 _BASE: Final = "import aiohttp, attrs, cattrs"
 _CLIENT: Final = """
@@ -30,15 +30,15 @@ PROGRAMS: Final = (
 
 
 def _cost(program: str) -> float | None:
-    """Give the seconds that a program takes once Python runs; None if it lacks a library."""
+    """Return the seconds that a program takes after Python has started; None if a library is missing."""
     code = f"from time import perf_counter as now\nstart = now()\n{program}\nprint(now() - start)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 else None
 
 
-def answer(*, quick: bool) -> Answer:
+def measure(*, quick: bool) -> list[Report]:
     """Measure."""
     programs = [one for one in PROGRAMS if _cost(one[1]) is not None]
     rounds = [[_cost(program) or 0.0 for _, program, _ in programs] for _ in range(5 if quick else 20)]
     results = compare([name for name, _, _ in programs], rounds, [goal for _, _, goal in programs])
-    return Answer("imports", "seconds", results)
+    return [Report("imports", "seconds", results)]

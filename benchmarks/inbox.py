@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from benchmarks.rounds import Answer, Contestant, Result, Run, take_turns
+from benchmarks.rounds import Contestant, Report, Result, Run, run_rounds
 from benchmarks.samples import body
 
 TOGETHER: Final = 50
@@ -64,12 +64,12 @@ class Store(Protocol):
         ...
 
 
-def answer(*, quick: bool) -> list[Answer]:
+def measure(*, quick: bool) -> list[Report]:
     """Measure accepting and claiming on both stores."""
     return asyncio.run(_answer(quick=quick))
 
 
-async def _answer(*, quick: bool) -> list[Answer]:
+async def _answer(*, quick: bool) -> list[Report]:
     from tests.support.postgres import serving
 
     answers = []
@@ -80,7 +80,7 @@ async def _answer(*, quick: bool) -> list[Answer]:
     return answers
 
 
-async def _accepting(store: Store, *, quick: bool) -> Answer:
+async def _accepting(store: Store, *, quick: bool) -> Report:
     async with store.bare() as bare, store.filled(0) as inbox:
         contestants = [
             Contestant("INSERT, one after the other", bare),
@@ -89,8 +89,8 @@ async def _accepting(store: Store, *, quick: bool) -> Answer:
         ]
         for one in contestants:
             await one.run(WARM_UP)
-        results = await take_turns(contestants, rounds=3 if quick else 15, times=200 if quick else 500)
-    return Answer(f"accepting an event on {store.name}", "seconds", results, tuple(map(_rate, results)))
+        results = await run_rounds(contestants, rounds=3 if quick else 15, times=200 if quick else 500)
+    return Report(f"accepting an event on {store.name}", "seconds", results, tuple(map(_rate, results)))
 
 
 def _rate(result: Result) -> str:
@@ -116,15 +116,15 @@ def _adding(inbox: Any, together: int) -> Run:
     return run
 
 
-async def _claiming(store: Store, *, quick: bool) -> Answer:
+async def _claiming(store: Store, *, quick: bool) -> Report:
     async with AsyncExitStack() as stack:
         contestants = []
         for size in SIZES[: 2 if quick else 3]:
             inbox = await stack.enter_async_context(store.filled(size))
             goal = "<= 1.5" if size == SIZES[-1] else ""
             contestants.append(Contestant(f"{size:,} done and {size:,} waiting", _claim(inbox), goal))
-        results = await take_turns(contestants, rounds=5 if quick else 15, times=4)
-    return Answer(f"claiming {BATCH} payments on {store.name}", "seconds", results)
+        results = await run_rounds(contestants, rounds=5 if quick else 15, times=4)
+    return Report(f"claiming {BATCH} payments on {store.name}", "seconds", results)
 
 
 def _claim(inbox: Any) -> Run:

@@ -1,4 +1,4 @@
-"""Measuring in rounds: contestants take turns, so that what disturbs the machine disturbs them alike."""
+"""Measuring in rounds. Contestants alternate, so that a disturbance of the machine affects all of them."""
 
 import gc
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,46 +6,46 @@ from statistics import median, quantiles
 from typing import NamedTuple, TypeAlias
 
 Run: TypeAlias = Callable[[int], Awaitable[float]]
-"""Does the work so many times, and gives what it cost in all: seconds, most often."""
+"""Does the work the given number of times and returns the total cost, usually in seconds."""
 
 
 class Contestant(NamedTuple):
-    """Somebody who does the work."""
+    """One implementation of the work."""
 
     name: str
     run: Run
     goal: str = ""
-    """What is wanted of the ratio, such as ``<= 1.6``; empty for those who are only beside it."""
+    """The limit of the ratio, such as ``<= 1.6``; empty for peers."""
 
 
 class Result(NamedTuple):
-    """What a contestant's rounds came to."""
+    """The rounds of one contestant."""
 
     name: str
     values: tuple[float, ...]
-    """One number a round, in the answer's unit."""
+    """One number per round, in the unit of the report."""
     ratios: tuple[float, ...]
-    """Each divided by the first contestant's of the same round; empty where there is nothing to compare with."""
+    """Each value divided by the first contestant's value of the same round; empty without a comparison."""
     goal: str = ""
 
     @property
     def median(self) -> float:
-        """The middle of the rounds."""
+        """The median of the rounds."""
         return median(self.values)
 
     @property
     def spread(self) -> float:
-        """The middle half of the rounds, as a part of the median."""
+        """The interquartile range as a fraction of the median."""
         return _spread(self.values)
 
     @property
     def ratio(self) -> float | None:
-        """The median of the rounds' ratios."""
+        """The median of the ratios."""
         return median(self.ratios) if self.ratios else None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal was reached; None where there is none."""
+        """Whether the goal is reached; None without a goal."""
         if not self.goal:
             return None
         sign, limit = self.goal.split()
@@ -53,10 +53,10 @@ class Result(NamedTuple):
         return value <= float(limit) if sign == "<=" else value >= float(limit)
 
 
-class Answer(NamedTuple):
-    """The results of one question."""
+class Report(NamedTuple):
+    """The results of one benchmark."""
 
-    question: str
+    title: str
     unit: str
     results: tuple[Result, ...]
     notes: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def compare(names: Sequence[str], rounds: Sequence[Sequence[float]], goals: Sequence[str]) -> tuple[Result, ...]:
-    """Make results of a table with a row for each round and a column for each contestant, the floor first."""
+    """Convert a table to results: a row per round, a column per contestant, the floor first."""
     columns = list(zip(*rounds, strict=True))
     floor = columns[0]
     return tuple(
@@ -79,18 +79,18 @@ def compare(names: Sequence[str], rounds: Sequence[Sequence[float]], goals: Sequ
     )
 
 
-async def take_turns(contestants: Sequence[Contestant], *, rounds: int, times: int) -> tuple[Result, ...]:
-    """Let everybody do the work ``times`` times, ``rounds`` times, in an order that turns from round to round."""
+async def run_rounds(contestants: Sequence[Contestant], *, rounds: int, times: int) -> tuple[Result, ...]:
+    """Run ``rounds`` rounds of ``times`` repetitions; each round starts with another contestant."""
     for one in contestants:
-        await one.run(max(1, times // 10))  # caches, specialised bytecode, connections
-    # Nobody pays for the garbage collector's walks through everybody else's modules.
+        await one.run(max(1, times // 10))  # warm-up: caches, specialised bytecode, connections
+    # Otherwise a contestant pays for garbage collection of the modules that the others imported.
     gc.collect()
     gc.freeze()
     table = []
     for number in range(rounds):
         row = [0.0] * len(contestants)
-        for turn in range(len(contestants)):
-            index = (turn + number) % len(contestants)
+        for offset in range(len(contestants)):
+            index = (offset + number) % len(contestants)
             row[index] = await contestants[index].run(times) / times
         table.append(row)
     return compare([one.name for one in contestants], table, [one.goal for one in contestants])

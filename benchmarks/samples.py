@@ -55,3 +55,12 @@ def event(number: int = 0) -> dict[str, Any]:
 def body(number: int = 0) -> bytes:
     """Make the raw bytes of a webhook, some 1.4 KB."""
     return orjson.dumps(event(number))
+
+
+def unknown_body(number: int = 0) -> bytes:
+    """Make the same webhook as a later version of the bank's API could: two new fields, a new status and reason."""
+    data = event(number)
+    request = data["object"]["return_requests"][0]
+    data["object"] |= {"status": "on_hold", "settlement_method": "clearing"}
+    request |= {"reason": "brand_new", "reference": "R-2024-17"}
+    return orjson.dumps(data)

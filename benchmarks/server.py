@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from uuid import uuid4
 
 from benchmarks.receivers import PEERS, Receiver, bare, leadpay_receive, present
-from benchmarks.rounds import Answer, compare
+from benchmarks.rounds import Report, compare
 
 GOAL: Final = ">= 0.85"
 INBOX_GOAL: Final = ">= 0.5"
@@ -161,10 +161,10 @@ def _found(pattern: str, text: str) -> str:
     return found[1]
 
 
-def answer(*, quick: bool) -> list[Answer]:
+def measure(*, quick: bool) -> list[Report]:
     """Measure, if wrk is here."""
     if not shutil.which("wrk"):
-        return [Answer("webhooks through a server", "requests per second", (), ("wrk is not installed",))]
+        return [Report("webhooks through a server", "requests per second", (), ("wrk is not installed",))]
     ours = leadpay_receive()
     entries: list[tuple[Receiver, str]] = [(bare()._replace(name="bare aiohttp handler"), "")]
     entries += [(ours._replace(name="leadpay, mounted"), GOAL)]
@@ -176,8 +176,8 @@ def answer(*, quick: bool) -> list[Answer]:
     names, goals = [one.name for one, _ in entries], [goal for _, goal in entries]
     note = f"wrk with {CONNECTIONS} connections on the second core, the server on the first"
     return [
-        Answer("webhooks through a server", "requests per second", compare(names, rates, goals), (note,)),
-        Answer("its CPU for each webhook", "seconds", compare(names, costs, [""] * len(names)), (note,)),
+        Report("webhooks through a server", "requests per second", compare(names, rates, goals), (note,)),
+        Report("its CPU for each webhook", "seconds", compare(names, costs, [""] * len(names)), (note,)),
     ]
 
 

@@ -1,28 +1,26 @@
 """How the documentation is made; nothing here needs the internet."""  # noqa: INP001 - Sphinx finds it here
 
 import builtins
-import io
-from collections.abc import Iterator
-from typing import Any, ClassVar
+import sys
+from pathlib import Path
+from typing import Any
 
 import attrs
-from cyclopts import App
 from docutils import nodes
-from docutils.parsers.rst import Directive
-from rich.console import Console
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.ext import napoleon
 
 from leadpay import __version__
-from leadpay.cli import app as command
+
+sys.path.insert(0, str(Path(__file__).parent))  # for command_reference
 
 project = "leadpay"
 author = "The leadpay maintainers"
 copyright = author  # noqa: A001 - Sphinx's name for it
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["command_reference", "myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -30,6 +28,10 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"leadpay {__version__}"
 html_copy_source = False
+# The button copies the commands of a console block, without the prompt and without what they print.
+copybutton_prompt_text = r"\$ "
+copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
@@ -42,7 +44,7 @@ nitpick_ignore_regex = [
     # Other people's names: their pages would have to be fetched.
     (
         r"py:.*",
-        r"(_?asyncio|collections|contextlib|datetime|decimal|enum|importlib|pathlib|sqlite3|types|uuid)(\.\w+)+",
+        r"(_?asyncio|collections|contextlib|datetime|decimal|enum|importlib|pathlib|random|sqlite3|types|uuid)(\.\w+)+",
     ),
     (r"py:.*", r"(aiohttp|attrs?|cattrs|opentelemetry|_?pytest)(\.\w+)+"),
     (r"py:class", r"Converter"),
@@ -80,39 +82,8 @@ def _leave_builtins_alone(app: Sphinx, tree: nodes.document) -> None:  # noqa: A
             reference.attributes.pop("refspecific", None)
 
 
-class CommandHelp(Directive):
-    """``command-help``: what ``--help`` prints, for the command and all below it."""
-
-    has_content: ClassVar[bool] = False
-
-    def run(self) -> list[nodes.Node]:
-        """Make a section for each."""
-        made: list[nodes.Node] = []
-        for path in _commands(command, ("leadpay",)):
-            name = " ".join(path)
-            section = nodes.section(ids=[nodes.make_id(name)], names=[name])
-            section += nodes.title(text=name)
-            section += nodes.literal_block(text=_help(path[1:]), language="text")
-            made.append(section)
-        return made
-
-
-def _commands(app: App, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    yield path
-    for name in app:
-        if not name.startswith("-"):
-            yield from _commands(app[name], (*path, name))
-
-
-def _help(path: tuple[str, ...]) -> str:
-    printed = io.StringIO()
-    command.help_print(list(path), console=Console(file=printed, width=100))
-    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add what this documentation needs."""
-    app.add_directive("command-help", CommandHelp)
     app.connect("doctree-read", _leave_builtins_alone)
     app.connect("autodoc-process-signature", _show_defaults)
     app.connect("autodoc-process-docstring", _read_google)

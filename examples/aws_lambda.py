@@ -1,7 +1,8 @@
-"""Receive webhooks one call at a time, as AWS Lambda does: ``uv run python examples/aws_lambda.py``.
+"""Receive webhooks in AWS Lambda: ``uv run python examples/aws_lambda.py``.
 
-Nothing lives on between two calls, so nothing works on an inbox: what a handler does is done when the bank is answered,
-or the bank is told 500 and comes again. Duplicates reach other instances: handlers go by ``event.payment.id``.
+No process lives between two calls, so there is no worker for an inbox: the response is 200 after the handlers have
+succeeded, or else 500, and the bank sends the event again. Other instances receive duplicates: handlers must
+recognise them by ``event.payment.id``.
 """
 
 import asyncio
@@ -33,8 +34,8 @@ def receiver() -> WebhookReceiver:
 async def receive(event: dict[str, Any]) -> int:
     body = event.get("body") or ""
     raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-    async with receiver() as one:  # the routers' lifespans last for this call
-        return await one.receive(body=raw, headers=event["headers"])
+    async with receiver() as entered:  # starts and ends the routers' lifespans
+        return await entered.receive(body=raw, headers=event["headers"])
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - what AWS calls

@@ -1,6 +1,6 @@
-"""Receive webhooks without any web framework: ``uv run python examples/bare_asyncio.py``.
+"""Receive webhooks without a web framework: ``uv run python examples/bare_asyncio.py``.
 
-Behind a proxy that ends TLS, this is all the HTTP that the bank needs.
+Run it behind a proxy that terminates TLS.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from leadpay import Agent, InstantPaymentEvent, Party, WebhookReceiver, WebhookR
 from leadpay.sandbox import Sandbox
 
 router = WebhookRouter()
-SECONDS_TO_READ = 10  # whoever sends more slowly than that is not the bank
+READ_TIMEOUT = 10  # seconds; the bank sends a webhook in far less
 
 
 @router.posted(direction="incoming")
@@ -21,9 +21,9 @@ async def credit(event: InstantPaymentEvent) -> None:
     print("credit", event.payment.amount, "cents")
 
 
-async def answer(receiver: WebhookReceiver, reader: StreamReader) -> int:
+async def receive(receiver: WebhookReceiver, reader: StreamReader) -> int:
     try:
-        async with asyncio.timeout(SECONDS_TO_READ):
+        async with asyncio.timeout(READ_TIMEOUT):
             request, _, lines = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
             headers = BytesParser().parsebytes(lines, headersonly=True)
             length = int(headers.get("Content-Length", ""))
@@ -37,8 +37,8 @@ async def answer(receiver: WebhookReceiver, reader: StreamReader) -> int:
     return await receiver.receive(body=body, headers=dict(headers.items()))
 
 
-async def converse(receiver: WebhookReceiver, reader: StreamReader, writer: StreamWriter) -> None:
-    status = HTTPStatus(await answer(receiver, reader))
+async def serve(receiver: WebhookReceiver, reader: StreamReader, writer: StreamWriter) -> None:
+    status = HTTPStatus(await receive(receiver, reader))
     writer.write(f"HTTP/1.1 {status} {status.phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
     await writer.drain()
     writer.close()
@@ -47,7 +47,7 @@ async def converse(receiver: WebhookReceiver, reader: StreamReader, writer: Stre
 async def main() -> None:
     async with Sandbox(delay=0) as bank, bank.client() as lead:
         receiver = WebhookReceiver(router, secrets=[bank.webhook_secret])
-        async with receiver, await asyncio.start_server(partial(converse, receiver), "127.0.0.1", 0) as server:
+        async with receiver, await asyncio.start_server(partial(serve, receiver), "127.0.0.1", 0) as server:
             bank.webhook_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhooks/lead"
             debtor, agent = Party(name="Alex Smith", account_number="1234567890"), Agent(routing_number="111000111")
             await lead.simulate.incoming(

@@ -1,4 +1,7 @@
-"""Credit once what is told twice and fails at first, on the pretend bank: ``uv run python examples/durable.py``."""
+"""Credit a payment exactly once, although its webhook arrives twice and its handler fails at first.
+
+``uv run python examples/durable.py``
+"""
 
 import asyncio
 import sqlite3
@@ -17,10 +20,10 @@ credited = asyncio.Event()
 
 @router.posted(direction="incoming", retries=(0.1, 1, 60))
 async def credit(event: InstantPaymentEvent, context: Context) -> None:
-    # This line and the mark that the handler is done are one commit.
+    # The insert and the state of this handler run are committed together.
     await context.transaction.execute("INSERT INTO credits VALUES (?)", (event.payment.amount,))
     if context.attempt == 1:
-        raise ConnectionError("something that the handler needs has blinked")
+        raise ConnectionError("a service of the handler is unavailable")
     credited.set()
 
 

@@ -1,4 +1,4 @@
-"""Receive webhooks in FastAPI, or in Starlette below it: ``uv run python examples/fastapi_app.py``."""
+"""Receive webhooks in FastAPI or Starlette: ``uv run python examples/fastapi_app.py``."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,15 +23,15 @@ async def credit(event: InstantPaymentEvent) -> None:
 
 def make_app(receiver: WebhookReceiver) -> FastAPI:
     async def webhook(request: Request) -> Response:
-        # The bytes as they came: JSON that was read and written again has another signature.
+        # Pass the raw bytes: parsed and serialized again, the JSON would not match the signature.
         return Response(status_code=await receiver.receive(body=await request.body(), headers=request.headers))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with receiver:  # the routers' lifespans, and work on the inbox if there is one
+        async with receiver:  # starts the routers' lifespans, and the worker if there is an inbox
             yield
 
-    # Starlette takes the same two arguments.
+    # starlette.applications.Starlette takes the same arguments.
     return FastAPI(routes=[Route("/webhooks/lead", webhook, methods=["POST"])], lifespan=lifespan)
 
 
@@ -40,7 +40,7 @@ async def main() -> None:
         app = make_app(WebhookReceiver(router, secrets=[bank.webhook_secret]))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
         serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event to wait for
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         bank.webhook_url = f"http://127.0.0.1:{port}/webhooks/lead"

@@ -1,6 +1,6 @@
-"""One trace of a payment, from the call to the handler of its webhook: ``uv run python examples/traces.py``.
+"""Print the traces of a payment, from the call to the handlers: ``uv run python examples/traces.py``.
 
-In production, set up OpenTelemetry's SDK as for any other program, and leave the provider out: ``Telemetry()``.
+In production, configure OpenTelemetry's SDK as usual and use ``Telemetry()`` without arguments.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ router = WebhookRouter()
 
 @router.posted(direction="outgoing")
 @router.counterparty_status_update
-async def settle(event: InstantPaymentEvent) -> None:
+async def book(event: InstantPaymentEvent) -> None:
     with provider.get_tracer("shop").start_as_current_span("book"):  # a child of the handler's span
         await asyncio.sleep(0.01 if event.payment.has_arrived else 0)
 

@@ -1,4 +1,4 @@
-"""Two programs at the bank, two secrets, one aiohttp application: ``uv run python examples/two_programs.py``."""
+"""Two programs of the bank, each with its secret, in one application: ``uv run python examples/two_programs.py``."""
 
 import asyncio
 
@@ -14,17 +14,17 @@ wallets = WebhookRouter("wallets")
 
 @payroll.posted(direction="outgoing")
 async def paid(event: InstantPaymentEvent) -> None:
-    print("payroll: left our account:", event.payment.amount)
+    print("payroll: sent", event.payment.amount)
 
 
 @wallets.posted(direction="incoming")
 async def topped_up(event: InstantPaymentEvent) -> None:
-    print("wallets: came in:", event.payment.amount)
+    print("wallets: received", event.payment.amount)
 
 
 def make_app(payroll_secret: str, wallets_secret: str) -> web.Application:
     app = web.Application()
-    # Each mount knows only its own secret, so that one program's webhooks are refused by the other.
+    # Each endpoint has only its own secret, so it refuses the webhooks of the other program.
     mount(app, WebhookReceiver(payroll, secrets=[payroll_secret]), path="/webhooks/payroll")
     mount(app, WebhookReceiver(wallets, secrets=[wallets_secret]), path="/webhooks/wallets")
     return app
@@ -46,7 +46,7 @@ async def main() -> None:
         await bank.wait_idle()
     async with banks[1] as bank, bank.client() as lead:
         bank.webhook_url = f"{here}/wallets"
-        bank.add_webhook(f"{here}/payroll")  # with the wallets' secret: refused
+        bank.add_webhook(f"{here}/payroll")  # signed with the secret of the wallets: refused
         await lead.simulate.incoming(
             account_number_id="account_number_wallet1", amount=5000, debtor=person, debtor_agent=agent
         )

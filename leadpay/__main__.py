@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Run the command, or say what it needs."""
+    """Run the command, or print how to install what it needs."""
     try:
-        from leadpay.cli import run  # noqa: PLC0415 - the extra may be missing
+        from leadpay.cli import run  # noqa: PLC0415 - the extra may not be installed
     except ModuleNotFoundError as error:
         if error.name != "cyclopts":
             raise

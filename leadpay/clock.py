@@ -1,4 +1,4 @@
-"""Time as an argument: whoever needs it takes a Clock, so that no test waits."""
+"""Time as an argument: code that needs the time takes a Clock, so that tests do not wait."""
 
 import asyncio
 import time
@@ -7,41 +7,37 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What tells the time and lets it pass."""
+    """Tells the time and sleeps."""
 
     def now(self) -> float:
         """Seconds since 1970, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow, for durations."""
+        """Seconds of a clock that never goes back, to measure durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Sleep for this many seconds."""
         ...
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The clock of this machine."""
 
-    def now(self) -> float:
-        """Seconds since 1970, UTC."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that only grow, for durations."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Sleep for this many seconds."""
         await asyncio.sleep(seconds)
 
 
-def moment(seconds: float) -> datetime:
-    """Write a clock's present time as a date that is never later than it.
+def utc_datetime(seconds: float) -> datetime:
+    """Convert seconds since 1970 to a datetime in UTC that is never later.
 
-    ``fromtimestamp`` rounds to microseconds, upwards too: what is due when it came would not be due yet.
+    ``fromtimestamp`` rounds to microseconds, also upwards: an event that is due when it is received would then be due
+    a moment later.
 
     Args:
         seconds: since 1970.

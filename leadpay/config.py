@@ -1,4 +1,4 @@
-"""Where the bank is and how to be known to it: from arguments, or from a mapping such as ``os.environ``."""
+"""Settings: the bank's addresses, credentials and timeouts, from arguments or from environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ WEBHOOK_SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 """The IP addresses from which each environment sends its webhooks, for an allow-list."""
 
 SCOPES: Final = "instant_payment/read_write event/read"
-"""What a token is asked to allow: all that this SDK calls, and no more."""
+"""The scopes that a token is requested with: what this SDK needs, and no more."""
 
 
 def _positive(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
@@ -35,8 +35,8 @@ def _positive(_: object, attribute: "attrs.Attribute[float]", value: float) -> N
 class Timeouts:
     """How long to wait, in seconds.
 
-    A payment settles in twenty seconds, so an answer that takes longer than ``read`` is better asked for again
-    with the same key; ``deadline`` bounds a call with all its attempts and pauses.
+    An instant payment takes at most twenty seconds. After ``read`` without a response, the request is sent again with
+    the same key; ``deadline`` limits a call with all its attempts and pauses.
     """
 
     connect: float = attrs.field(default=5.0, validator=_positive)
@@ -58,14 +58,14 @@ class Credentials:
 
 
 def base_url(environment: str | None, url: str | None) -> str:
-    """Find the bank's address.
+    """Choose the base URL of the bank's API.
 
     Args:
         environment: ``sandbox`` or ``production``; ignored where ``url`` is given.
-        url: an address of its own, such as a pretend bank's.
+        url: another base URL, such as a sandbox's.
 
     Returns:
-        The address, without a slash at its end.
+        The base URL, without a slash at its end.
 
     Raises:
         ConfigurationError: neither is known, or the URL is not absolute, carries more than a path, or has no TLS
@@ -79,18 +79,17 @@ def base_url(environment: str | None, url: str | None) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-        (host or "").encode("idna")  # else it fails at each call, where nobody can tell what was sent
+        (host or "").encode("idna")  # otherwise each call would fail, and whether it was sent would be unknown
     except ValueError:
-        raise ConfigurationError(
-            "base_url: cannot be read as a URL"
-        ) from None  # its cause quotes what may be a password
-    # urlsplit forgives spaces and an empty query; what is built on top of such an address would be another one.
-    strange = not url.isprintable() or any(letter in url for letter in " ?#")
-    if parts.scheme not in {"http", "https"} or not host or strange or parts.username is not None:
+        # Without its cause, which quotes the URL and perhaps a password.
+        raise ConfigurationError("base_url: cannot be read as a URL") from None
+    # urlsplit accepts spaces and an empty query; a path appended to such a URL would be part of the query.
+    unusual = not url.isprintable() or any(letter in url for letter in " ?#")
+    if parts.scheme not in {"http", "https"} or not host or unusual or parts.username is not None:
         raise ConfigurationError("base_url: must be http(s)://host[:port][/path], without credentials or a query")
     if parts.scheme == "http" and not _is_loopback(host):
-        # A token in clear text is everybody's token.
-        raise ConfigurationError("base_url: without TLS only a loopback host may be called")
+        # Without TLS, everyone on the network can read the token.
+        raise ConfigurationError("base_url: without TLS, only a loopback host is allowed")
     return url.rstrip("/")
 
 
@@ -103,7 +102,7 @@ def _is_loopback(host: str) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What the environment says; every part can be missing."""
+    """Settings from environment variables; each can be missing."""
 
     client_id: str | None = None
     client_secret: str | None = attrs.field(default=None, repr=False)
@@ -114,7 +113,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
-        """Read ``LEAD_CLIENT_ID``, ``LEAD_CLIENT_SECRET``, ``LEAD_ENVIRONMENT`` and their like.
+        """Read ``LEAD_CLIENT_ID``, ``LEAD_CLIENT_SECRET``, ``LEAD_ENVIRONMENT`` and the other ``LEAD_`` variables.
 
         Args:
             env: the mapping to read; ``os.environ`` if left out. An empty value counts as missing.

@@ -1,26 +1,43 @@
-"""JSON data <-> models: our own cattrs converter, which coerces nothing and forgets nothing.
+"""JSON <-> models, built on attrs and cattrs. Nothing is coerced, and fields that we don't know are kept.
 
-Stock cattrs turns ``null`` into ``"None"``, ``12.7`` into ``12`` and ``true`` into ``1``. For money that is a
-defect, so every leaf here has a hook that checks its type. The plain converter below is the rule; the fast path
-beside it (``fastpath.py``) gives the same values or gives way.
+Each type of field has one rule: a function that takes a JSON value and returns what the model stores, or raises
+TypeError or ValueError with the reason. ``_rule`` finds the rule of a type. A model's rule is one function that checks
+its fields, reads them and keeps unknown ones. It is compiled from source once, as attrs and cattrs compile theirs; for
+``Agent`` the source is::
+
+    def read(data):
+        if type(data) is not dict: check_object(data)
+        model = new()
+        present = 1
+        value = data['routing_number']
+        model.routing_number = value if type(value) is str else read_routing_number(value)
+        model._unknown_fields = None if len(data) == present else unknown_fields(data, keys)
+        model.__class__ = cls
+        return model
+
+If a rule raises, ``_faults`` applies the same rules one by one and lists everything that is wrong.
+
+msgspec parses and writes the JSON: it keeps integers of any size exact, which orjson turns into floats.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from leadpay.enums import EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.fastpath import field_types, from_data, from_json, unknown_fields, wire_name
 from leadpay.models import MAX_AMOUNT, Event, InstantPaymentEvent, Model
-from leadpay.wire import decode
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
 M = TypeVar("M", bound=Model)
+E = TypeVar("E", bound=OpenEnum)
+F = TypeVar("F", bound=Callable[..., Any])
 
 _INSTANT_PAYMENT: Final = "instant_payment."
 
@@ -33,6 +50,49 @@ _JSON_NAMES: Final[dict[type, str]] = {
     list: "an array",
     dict: "an object",
 }
+
+
+def _cached(function: F) -> F:
+    """Do what ``functools.cache`` does, and keep the function's type."""
+    return cast("F", cache(function))
+
+
+# JSON
+
+
+def encode(data: Any) -> bytes:
+    """Write data as JSON in UTF-8, without spaces.
+
+    Raises:
+        TypeError: JSON has no such type.
+        ValueError: a string that UTF-8 cannot encode.
+    """
+    return msgspec.json.encode(data, enc_hook=_without_subclass)
+
+
+def _without_subclass(value: Any) -> Any:
+    """Convert an instance of a subclass, such as a template's safe string, to the plain string or integer."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def decode(body: bytes) -> Any:
+    """Read JSON in UTF-8.
+
+    Raises:
+        ValueError: it isn't JSON, or isn't UTF-8, or is nested more deeply than Python's stack.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        # Without its cause, which may quote what was read.
+        raise ValueError("must be JSON in UTF-8") from None
+
+
+# JSON -> models
 
 
 def structure(data: Any, cls: type[M]) -> M:
@@ -49,43 +109,27 @@ def structure(data: Any, cls: type[M]) -> M:
         MalformedResponseError: a field is missing or has the wrong type; ``problems`` has every path.
     """
     try:
-        return from_data(cls)(data)
-    except Exception:  # noqa: BLE001 - whatever surprised the fast path, the plain one decides and explains
-        return _structure_plainly(data, cls)
+        return _reader(cls)(data)
+    except (KeyError, TypeError, ValueError):
+        problems = [Problem(f"${fault.path}", fault.reason) for fault in _faults(data, cls)]
+        raise MalformedResponseError(problems, body=data) from None
 
 
 def read(body: bytes, cls: type[M]) -> M:
-    """Read JSON into a model: what ``structure`` gives for its data, several times as fast.
+    """Read JSON into a model: ``structure`` of the decoded body.
 
     Raises:
         MalformedResponseError: as ``structure``.
         ValueError: it is not JSON in UTF-8.
     """
-    try:
-        return from_json(cls)(body)
-    except Exception:  # noqa: BLE001 - as in structure
-        return structure(decode(body), cls)
-
-
-def read_event(body: bytes) -> Event:
-    """Read JSON into an event: an InstantPaymentEvent wherever the object is an instant payment.
-
-    Raises:
-        MalformedResponseError: as ``structure``. An object of a kind that we don't know yet is no reason to fail.
-        ValueError: it is not JSON in UTF-8.
-    """
-    try:
-        event = from_json(InstantPaymentEvent)(body)
-    except Exception:  # noqa: BLE001 - as in structure
-        return structure_event(decode(body))
-    return event if event.event.startswith(_INSTANT_PAYMENT) else structure_event(decode(body))
+    return structure(decode(body), cls)
 
 
 def structure_event(data: Any) -> Event:
-    """Read JSON data into an event, as ``read_event`` does.
+    """Read JSON data into an event: an InstantPaymentEvent if the object is an instant payment.
 
     Raises:
-        MalformedResponseError: as ``structure``.
+        MalformedResponseError: as ``structure``. An object of a kind that we don't know yet is kept as JSON data.
     """
     name = data.get("event") if isinstance(data, dict) else None
     if isinstance(name, str) and name.startswith(_INSTANT_PAYMENT):
@@ -94,85 +138,39 @@ def structure_event(data: Any) -> Event:
         except MalformedResponseError:
             if EventType(name).current.is_known:
                 raise
-    return _structure_plainly(data, Event)  # keeps the object as it is, where the fast path would copy it
+    return structure(data, Event)
 
 
-def unstructure(model: Model) -> dict[str, Any]:
-    """Give back the JSON data of a model as it came in.
+def read_event(body: bytes) -> Event:
+    """Read JSON into an event: ``structure_event`` of the decoded body.
 
-    Times come out in ISO 8601, perhaps in another spelling of the same instant, and nulls as missing fields.
+    Raises:
+        MalformedResponseError: as ``structure_event``.
+        ValueError: it is not JSON in UTF-8.
     """
-    data: dict[str, Any] = make_converter().unstructure(model)
-    return data
+    return structure_event(decode(body))
 
 
-def _structure_plainly(data: Any, cls: type[M]) -> M:
-    from cattrs import transform_error  # noqa: PLC0415 - only what goes wrong needs it
-
-    try:
-        return make_converter().structure(data, cls)
-    except Exception as error:  # noqa: BLE001 - cattrs raises groups of whatever the hooks raise
-        lines = transform_error(error, format_exception=lambda inner, _: _reason(inner))
-        raise MalformedResponseError([_problem(line) for line in lines], body=data) from None
-
-
-def _reason(error: BaseException) -> str:
-    return "required field missing" if isinstance(error, KeyError) else str(error)
-
-
-def _problem(line: str) -> Problem:
-    reason, _, path = line.rpartition(" @ ")
-    return Problem(re.sub(r"\breturn_(?=\.|$)", "return", path), reason)
-
-
-@cache
-def make_converter() -> "Converter":
-    """Make the plain cattrs converter, for classes of your own that hold our models; made when first needed."""
-    from cattrs import Converter  # noqa: PLC0415 - a tenth of the time of `import leadpay`
-
-    converter = Converter()
-    for leaf in (str, bool):
-        converter.register_structure_hook(leaf, _exactly(leaf))
-    converter.register_structure_hook(int, _integer)
-    # By class too: cattrs would otherwise take an enum, which is a str, for plain text.
-    converter.register_structure_hook(OpenEnum, _open_enum)
-    converter.register_structure_hook(datetime, _time)
-    converter.register_unstructure_hook(datetime, _spell_time)
-    converter.register_structure_hook_func(lambda t: t is Any, _object)
-    converter.register_unstructure_hook_func(_is_enum, str)
-    converter.register_structure_hook_factory(_is_tuple, lambda t: _tuple(t, converter))
-    converter.register_structure_hook_factory(_is_model, lambda cls: _read_model(cls, converter))
-    converter.register_unstructure_hook_factory(_is_model, lambda cls: _write_model(cls, converter))
-    return converter
-
-
-def _is_model(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, Model)
-
-
-def _is_tuple(hint: Any) -> bool:
-    origin: Any = get_origin(hint)
-    return origin is tuple
-
-
-def _is_enum(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, OpenEnum)
+# Rules of field types
 
 
 def _must_be(wanted: str, value: object) -> TypeError:
     return TypeError(f"must be {wanted}, not {_JSON_NAMES.get(type(value), type(value).__name__)}")
 
 
-def _exactly(leaf: type) -> Callable[[Any, Any], Any]:
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, leaf):
-            raise _must_be(_JSON_NAMES[leaf], value)
-        return value
-
-    return hook
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _must_be("a string", value)
+    return value
 
 
-def _integer(value: Any, _: Any) -> int:
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _must_be("a boolean", value)
+    return value
+
+
+def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _must_be("an integer", value)
     if not -MAX_AMOUNT - 1 <= value <= MAX_AMOUNT:
@@ -180,23 +178,11 @@ def _integer(value: Any, _: Any) -> int:
     return value
 
 
-def _object(value: Any, _: Any) -> Any:
-    if not isinstance(value, dict):
-        raise _must_be("an object", value)
-    return value
-
-
-def _open_enum(value: Any, enum: Any) -> Any:
-    if not isinstance(value, str):
-        raise _must_be("a string", value)
-    return enum(value)
-
-
-def _time(value: Any, _: Any) -> datetime:
-    if not isinstance(value, str):
-        raise _must_be("a string with a time", value)
+def _time(value: Any) -> datetime:
     try:
-        time = _parse_time(value)
+        time = datetime.fromisoformat(value)
+    except TypeError:
+        raise _must_be("a string with a time", value) from None
     except ValueError:
         raise ValueError("must be a time in ISO 8601") from None
     if time.tzinfo is None:
@@ -204,75 +190,270 @@ def _time(value: Any, _: Any) -> datetime:
     return time
 
 
-def _parse_time(text: str) -> datetime:
-    """Read what the fast path reads as it does, and what else ISO 8601 allows."""
-    from msgspec import ValidationError, convert  # noqa: PLC0415 - as in make_converter
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _must_be("an object", value)
+    return value
 
+
+def _array(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _must_be("an array", value)
+    return value
+
+
+def _open_enum(cls: type[E]) -> Callable[[Any], E]:
+    members = {str(member): member for member in cls}
+    unknown = cls.unknown
+
+    def rule(value: Any) -> E:
+        return members.get(_string(value)) or unknown(value)
+
+    return rule
+
+
+def _tuple(item: Any) -> Callable[[Any], tuple[Any, ...]]:
+    rule = _rule(item)
+    return lambda value: tuple([rule(element) for element in _array(value)])
+
+
+_LEAVES: Final[Mapping[Any, Callable[[Any], Any]]] = {
+    str: _string,
+    bool: _boolean,
+    int: _integer,
+    datetime: _time,
+    Any: _object,  # the object of another product's event
+}
+
+
+@_cached
+def _rule(hint: Any) -> Callable[[Any], Any]:
+    if hint in _LEAVES:
+        return _LEAVES[hint]
+    if _is_tuple(hint):
+        return _tuple(get_args(hint)[0])
+    return _open_enum(hint) if _is_enum(hint) else _reader(hint)
+
+
+# The rule of a model
+
+
+class _Field(NamedTuple):
+    """A field that comes from the bank."""
+
+    attribute: str
+    key: str
+    """The bank's name for it: ``return`` is a keyword in Python."""
+    type: Any
+    optional: bool
+    """Whether it may be missing or null."""
+
+
+@_cached
+def _fields(cls: type[Model]) -> tuple[_Field, ...]:
+    fields = []
+    for name, hint in get_type_hints(cls).items():
+        if name != "_unknown_fields":
+            without_none = [part for part in get_args(hint) if part is not type(None)]
+            optional = type(None) in get_args(hint)
+            fields.append(_Field(name, name.removesuffix("_"), without_none[0] if optional else hint, optional))
+    return tuple(fields)
+
+
+@_cached
+def _reader(cls: type[M]) -> Callable[[Any], M]:
+    source, names = _reader_source(cls)
+    exec(source, names)  # noqa: S102 - made from our own class definitions, never from input
+    return cast("Callable[[Any], M]", names["read"])
+
+
+def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
+    """Write the function that reads a model.
+
+    Returns:
+        The source, and the values of its global names.
+    """
+    fields = _fields(cls)
+    names: dict[str, Any] = {
+        "check_object": _object,
+        "new": _unfrozen(cls),
+        "cls": cls,
+        "keys": frozenset(field.key for field in fields),
+        "unknown_fields": _unknown_fields,
+        **{f"read_{field.attribute}": _rule(field.type) for field in fields},
+    }
+    lines = [
+        "if type(data) is not dict: check_object(data)",
+        "model = new()",
+        f"present = {sum(not field.optional for field in fields)}",
+    ]
+    for name, key, hint, optional in fields:
+        lines.append(f"value = data.get({key!r})" if optional else f"value = data[{key!r}]")
+        # Most fields are strings: one that is needs no call.
+        stored = f"value if type(value) is str else read_{name}(value)" if hint is str else f"read_{name}(value)"
+        if optional:
+            lines += ["if value is None:", f"    model.{name} = None"]
+            lines += ["else:", f"    model.{name} = {stored}", "    present += 1"]
+        else:
+            lines.append(f"model.{name} = {stored}")
+    lines += [
+        "model._unknown_fields = None if len(data) == present else unknown_fields(data, keys)",
+        "model.__class__ = cls",
+        "return model",
+    ]
+    return "def read(data):\n" + "".join(f"    {line}\n" for line in lines), names
+
+
+def _unfrozen(cls: type[Model]) -> type[Model]:
+    """Make a subclass without ``__init__`` whose attributes can be set.
+
+    A frozen ``__init__`` sets each attribute through ``object.__setattr__``, which takes longer than all the rest of
+    reading. An instance of this subclass is filled instead, and then becomes one of the real class.
+    """
+    body = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    return type(cls.__name__, (cls,), {"__slots__": (), **body})
+
+
+def _unknown_fields(data: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any] | None:
+    return {key: value for key, value in data.items() if key not in keys} or None
+
+
+# What is wrong
+
+
+class _Fault(NamedTuple):
+    """One value that breaks its rule."""
+
+    path: str
+    type: Any
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        """What to tell the user."""
+        return "required field missing" if isinstance(self.error, KeyError) else str(self.error)
+
+
+def _faults(value: Any, hint: Any, path: str = "") -> Iterator[_Fault]:
+    """Apply the rules of a type and of everything inside it one by one, and list what is wrong."""
+    rule = _object if _is_model(hint) else _array if _is_tuple(hint) else _rule(hint)
     try:
-        return convert(text, datetime)
-    except ValidationError:
-        return datetime.fromisoformat(text)
+        rule(value)
+    except (TypeError, ValueError) as error:
+        yield _Fault(path, hint, error)
+        return
+    if _is_tuple(hint):
+        for index, element in enumerate(value):
+            yield from _faults(element, get_args(hint)[0], f"{path}[{index}]")
+    elif _is_model(hint):
+        for field in _fields(hint):
+            inner = f"{path}.{field.key}"
+            if field.key not in value and not field.optional:
+                yield _Fault(inner, field.type, KeyError(field.key))
+            elif not field.optional or value.get(field.key) is not None:
+                yield from _faults(value[field.key], field.type, inner)
 
 
-def _spell_time(time: datetime) -> str:
+# cattrs
+
+
+@cache
+def make_converter() -> "Converter":
+    """Make a cattrs converter with our rules, for your own classes that hold our models.
+
+    It makes a class of yours that has an ``InstantPayment`` or a ``list[InstantPayment]`` from JSON data, and the data
+    from the class. What is wrong is a ``cattrs.BaseValidationError``; ``cattrs.transform_error`` lists the paths.
+    """
+    from cattrs import Converter  # noqa: PLC0415 - reading our own models needs no converter
+
+    converter = Converter()
+    for leaf in (str, bool, int, datetime):
+        converter.register_structure_hook(leaf, _leaf_hook(leaf))
+    converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_structure_hook_factory(_is_list_or_tuple, lambda hint: _sequence_hook(hint, converter))
+    converter.register_unstructure_hook(datetime, _format_time)
+    converter.register_unstructure_hook(OpenEnum, str)
+    converter.register_unstructure_hook_factory(_is_model, lambda cls: _unstructure_hook(cls, converter))
+    return converter
+
+
+def unstructure(model: Model) -> dict[str, Any]:
+    """Give back the JSON data of a model as it came in.
+
+    Times come out in ISO 8601, perhaps in another form of the same instant, and nulls as missing fields.
+    """
+    data: dict[str, Any] = make_converter().unstructure(model)
+    return data
+
+
+def _is_model(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Model)
+
+
+def _is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, OpenEnum)
+
+
+def _is_tuple(hint: Any) -> bool:
+    return get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis
+
+
+def _is_list_or_tuple(hint: Any) -> bool:
+    return get_origin(hint) is list or _is_tuple(hint)
+
+
+def _leaf_hook(leaf: type) -> Callable[[Any, Any], Any]:
+    """Make a hook of a leaf's rule. cattrs calls it for subclasses of the leaf too, such as enums."""
+    rule = _rule(leaf)
+    return lambda value, cls: rule(value) if cls is leaf else cls(rule(value))
+
+
+def _model_hook(cls: type[Model]) -> Callable[[Any, Any], Model]:
+    from cattrs.errors import AttributeValidationNote, ClassValidationError  # noqa: PLC0415 - as in make_converter
+
+    rule = _reader(cls)
+
+    def hook(value: Any, _: Any) -> Model:
+        try:
+            return rule(value)
+        except (KeyError, TypeError, ValueError):
+            faults = list(_faults(value, cls))
+        if not faults[0].path:
+            raise faults[0].error  # it is no object; the class that holds it adds the path
+        for fault in faults:
+            name = fault.path.removeprefix(".")
+            note = AttributeValidationNote(f"Structuring class {cls.__name__} @ attribute {name}", name, fault.type)
+            fault.error.__notes__ = [note]
+        raise ClassValidationError(
+            f"While structuring {cls.__name__}",
+            [fault.error for fault in faults],
+            cls,  # pyright: ignore[reportCallIssue] - cattrs gives its groups a third argument
+        )
+
+    return hook
+
+
+def _sequence_hook(hint: Any, converter: "Converter") -> Callable[[Any, Any], Any]:
+    """Let cattrs read the elements, once it is sure that there is an array: cattrs takes any iterable."""
+    elements: Any = GenericAlias(Sequence, get_args(hint)[:1])
+    kind = get_origin(hint)
+    return lambda value, _: kind(converter.structure(_array(value), elements))
+
+
+def _format_time(time: datetime) -> str:
     text = time.isoformat()
     return text.removesuffix("+00:00") + "Z" if time.tzinfo is UTC else text
 
 
-def _tuple(hint: Any, converter: "Converter") -> Callable[[Any, Any], Any]:
-    from cattrs.errors import IterableValidationError, IterableValidationNote  # noqa: PLC0415 - as in make_converter
-
-    item = get_args(hint)[0]
-
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, list):
-            raise _must_be("an array", value)
-        made, errors = [], []
-        for index, element in enumerate(value):
-            try:
-                made.append(converter.structure(element, item))
-            except Exception as error:  # noqa: BLE001 - gathered, so that every path is named
-                error.__notes__ = [*getattr(error, "__notes__", []), IterableValidationNote(f"[{index}]", index, item)]
-                errors.append(error)
-        if errors:
-            raise IterableValidationError(
-                "while reading an array",
-                errors,
-                hint,  # pyright: ignore[reportCallIssue] - cattrs gives its groups a third argument
-            )
-        return tuple(made)
-
-    return hook
-
-
-def _read_model(cls: type[Model], converter: "Converter") -> Callable[[Any, Any], Any]:
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - as in make_converter
-
-    types = field_types(cls)
-    renamed: dict[str, Any] = {name: override(rename=wire_name(name)) for name in types if wire_name(name) != name}
-    read = make_dict_structure_fn(
-        cls, converter, _cattrs_forbid_extra_keys=False, _unknown_fields=override(omit=True), **renamed
-    )
-    known = frozenset(wire_name(name) for name in types)
-
-    def hook(value: Any, _: Any) -> Any:
-        made = read(_object(value, cls), cls)
-        object.__setattr__(made, "_unknown_fields", unknown_fields(value, known))
-        return made
-
-    return hook
-
-
-def _write_model(cls: type[Model], converter: "Converter") -> Callable[[Any], dict[str, Any]]:
+def _unstructure_hook(cls: type[Model], converter: "Converter") -> Callable[[Any], dict[str, Any]]:
     from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in make_converter
 
-    types = field_types(cls)
-    renamed: dict[str, Any] = {name: override(rename=wire_name(name)) for name in types if wire_name(name) != name}
-    # JSON data stays as it is: to walk through what a stranger has nested deeply would exhaust the stack.
-    as_it_is: dict[str, Any] = {name: override(unstruct_hook=_same) for name, hint in types.items() if hint is Any}
-    write = make_dict_unstructure_fn(
-        cls, converter, _cattrs_omit_if_default=True, _unknown_fields=override(omit=True), **renamed, **as_it_is
-    )
+    overrides: dict[str, Any] = {"_unknown_fields": override(omit=True)}
+    for name, key, hint, _ in _fields(cls):
+        # JSON data stays as it is: to walk through what is nested deeply would exhaust the stack.
+        hook = _same if hint is Any else None
+        overrides[name] = override(rename=key, unstruct_hook=hook)
+    write = make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **overrides)
     return lambda model: {**write(model), **model.unknown_fields}
 
 

@@ -1,7 +1,7 @@
-"""The bank's lists of words, open at the end: a value that is not listed is kept, and says so.
+"""The bank's enums. They are open: a value that is not listed is kept, and its ``is_known`` is False.
 
-The bank's pages show older spellings beside newer ones, and both have been on the wire. So nothing here refuses
-a string: ``Status("frozen")`` compares and prints as ``"frozen"``, and its ``is_known`` is False.
+The bank's pages show older spellings beside newer ones, and both have been received. So every string is accepted:
+``Status("frozen")`` compares and prints as ``"frozen"``.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ OLDER_SPELLINGS: Final[Mapping[str, str]] = {
     "instant_payment.counterparty_status_update": "instant_payment.counterparty_status_updated",
     "instant_payment.return_request_status_update": "instant_payment.return_request_status_updated",
 }
-"""Words that the bank's older pages use, and the word that took their place."""
+"""Values on the bank's older pages, and the values that replaced them."""
 
 _UNKNOWN: Final = "UNKNOWN"
 
@@ -34,8 +34,8 @@ class OpenEnum(StrEnum):
 
     @classmethod
     def unknown(cls, value: str) -> Self:
-        """Make a value that is not on the list: what calling the class does, after looking for it everywhere."""
-        # Not added to the members: a hostile sender could otherwise fill the memory with made-up values.
+        """Make a value that is not listed; calling the class does it too, after a slower search."""
+        # Not added to the members: a sender could otherwise fill the memory with made-up values.
         unknown = str.__new__(cls, value)
         unknown._name_ = _UNKNOWN
         unknown._value_ = value
@@ -132,7 +132,7 @@ class ReturnReason(OpenEnum):
 
 
 class ReturnRequestReason(OpenEnum):
-    """Why a return is asked for."""
+    """Why a return is requested."""
 
     CREDITOR_ACCOUNT_NUMBER_INVALID = "creditor_account_number_invalid"
     WRONG_AMOUNT = "wrong_amount"
@@ -148,7 +148,7 @@ class ReturnRequestReason(OpenEnum):
 
 
 class ReturnRequestRejectionReason(OpenEnum):
-    """Why a return request was turned down."""
+    """Why a return request was rejected."""
 
     ACCOUNT_CLOSED = "account_closed"
     NON_SUFFICIENT_FUNDS = "non_sufficient_funds"
@@ -162,7 +162,7 @@ class ReturnRequestRejectionReason(OpenEnum):
 
 
 class ReturnRequestStatus(OpenEnum):
-    """Where a return request stands: ``pending`` if we asked, ``response_needed`` if we are asked."""
+    """Status of a return request: ``pending`` if we requested it, ``response_needed`` if the counterparty did."""
 
     PENDING = "pending"
     RESPONSE_NEEDED = "response_needed"
@@ -228,7 +228,7 @@ class EventType(OpenEnum):
         return self._value_.startswith("instant_payment.")
 
 
-# The same words as types, for what a call takes: a type checker refuses any other.
+# The same values as Literal types, for arguments: a type checker refuses any other value.
 
 DirectionLiteral: TypeAlias = Literal[
     "outgoing",

@@ -4,11 +4,11 @@
 
     LeadError                        the base of everything we raise
       ConfigurationError             a setting is missing or contradictory
-      InvalidRequestError            also a ValueError: refused here, before anything was sent
-      RequestNotSentError            surely not executed: DNS, connect, TLS
-      NoAnswerError                  a read got no answer: nothing has changed, ask again
-      OutcomeUnknownError            a write went out and no answer came back: it may have happened
-      APIError                       the bank answered with an error
+      InvalidRequestError            also a ValueError: the request is invalid and was not sent
+      RequestNotSentError            not executed: no connection (DNS, connect, TLS)
+      NoAnswerError                  a read got no response: nothing changed, call again
+      OutcomeUnknownError            a write was sent and got no response: it may have happened
+      APIError                       the bank responded with an error
         BadRequestError              400
         AuthenticationError          401
         PermissionDeniedError        403
@@ -17,12 +17,12 @@
         UnprocessableEntityError     422
         RateLimitError               429
         ServerError                  5xx, on reads
-      MalformedResponseError         a 2xx answer that we cannot read (money may have moved)
+      MalformedResponseError         a 2xx response that we cannot read (money may have moved)
       WebhookError
-        SignatureError               whatever is wrong with a signature header or a signature
+        SignatureError               the signature header or the signature is wrong
         MalformedEventError          authentic, but unreadable
-      RouterError                    a bad handler, filter or inclusion
-      InboxError                     the inbox's store failed; asking again is safe
+      RouterError                    a handler, filter or inclusion is wrong
+      InboxError                     the inbox's store failed; calling again is safe
 
 No message contains a secret, a token, a name or an account number: messages are logged.
 """
@@ -37,11 +37,11 @@ class Problem(NamedTuple):
     parameter: str
     """The field, as a dotted path (``creditor.name``) or a JSON path (``$.amount``)."""
     reason: str
-    """Why it was refused, without the value itself."""
+    """Why it is wrong, without the value itself."""
 
 
 class InvalidParameter(NamedTuple):
-    """One entry of ``invalid_parameters`` in the bank's error answers."""
+    """One entry of ``invalid_parameters`` in the bank's error responses."""
 
     parameter: str | None
     reason: str | None
@@ -51,7 +51,7 @@ class LeadError(Exception):
     """The base of everything that leadpay raises."""
 
     idempotency_key: str | None = None
-    """The key of the write that failed; pass it again to resume that very write. None for reads."""
+    """The key of the write that failed; pass it again to resume the same write. None for reads."""
 
     def __init__(self, message: str | None = None, *, idempotency_key: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
@@ -75,7 +75,7 @@ class ConfigurationError(LeadError):
 
 
 class InvalidRequestError(LeadError, ValueError):
-    """The request was refused here, before anything was sent."""
+    """The request is invalid and was not sent."""
 
     def __init__(
         self, problems: Iterable[Problem], *, operation: str = "request", idempotency_key: str | None = None
@@ -87,7 +87,7 @@ class InvalidRequestError(LeadError, ValueError):
 
 
 class RequestNotSentError(LeadError):
-    """The request surely was not executed: no connection to the bank came about (DNS, connect, TLS)."""
+    """The request was not executed: there was no connection to the bank (DNS, connect, TLS)."""
 
     def __init__(self, message: str | None = None, *, attempts: int = 1, idempotency_key: str | None = None) -> None:
         super().__init__(message, idempotency_key=idempotency_key)
@@ -96,7 +96,7 @@ class RequestNotSentError(LeadError):
 
 
 class NoAnswerError(LeadError):
-    """A read got no answer: the connection was lost, or time ran out. Nothing has changed; ask again."""
+    """A read got no response: the connection was lost, or time ran out. Nothing changed; call again."""
 
     def __init__(self, message: str | None = None, *, attempts: int = 1) -> None:
         super().__init__(message)
@@ -105,23 +105,23 @@ class NoAnswerError(LeadError):
 
 
 class OutcomeUnknownError(LeadError):
-    """A write went out, and silence or a 5xx came back, to the last attempt: it may or may not have happened.
+    """A write was sent, and the last attempt got no response or a 5xx: it may or may not have happened.
 
     Never start over with a new key: that is how a payment is sent twice. Call the same method with the same
     arguments and ``idempotency_key=error.idempotency_key``, now or after a restart: the bank then executes
-    the write once or gives back the first answer. For ``cancel`` and ``reject_return_request``, which have no
-    key in the bank's description, retrieve the payment and look.
+    the write once or returns the first response. For ``cancel`` and ``reject_return_request``, which have no
+    key in the bank's description, retrieve the payment and check.
     """
 
     def __init__(
-        self, operation: str, *, attempts: int, idempotency_key: str | None, reason: str = "no answer"
+        self, operation: str, *, attempts: int, idempotency_key: str | None, reason: str = "no response"
     ) -> None:
         self.operation: str = operation
         """The SDK's name of the call, such as ``send``."""
         self.attempts: int = attempts
         """How many times it was tried."""
         self.reason: str = reason
-        """What was seen last, such as ``no answer`` or ``HTTP 502``."""
+        """What happened last, such as ``no response`` or ``HTTP 502``."""
         super().__init__(
             f"{operation} may or may not have happened ({reason}, {attempts} attempt{'s' * (attempts != 1)}): "
             f"call it again with idempotency_key={idempotency_key!r}; never with a new one",
@@ -130,7 +130,7 @@ class OutcomeUnknownError(LeadError):
 
 
 class APIError(LeadError):
-    """The bank answered with an error.
+    """The bank responded with an error.
 
     Branch on the class or on ``code``, the only machine-readable field. Any field but
     ``status`` can be None, since the bank leaves fields out and a proxy's error page has none.
@@ -148,7 +148,7 @@ class APIError(LeadError):
     ) -> None:
         problem = problem or {}
         self.status: int = status
-        """The HTTP status of the answer."""
+        """The HTTP status of the response."""
         self.code: str | None = _text(problem.get("code"))
         self.title: str | None = _text(problem.get("title"))
         self.detail: str | None = _text(problem.get("detail"))
@@ -158,12 +158,12 @@ class APIError(LeadError):
         self.request_id: str | None = request_id
         """The bank's own number for this request, to quote to its support."""
         self.retry_after: float | None = retry_after
-        """Seconds that the bank asked us to wait, if it did."""
+        """Seconds to wait, if the bank sent ``Retry-After``."""
         self.attempts: int = attempts
         """How many times it was tried."""
-        words = [f"HTTP {status}", self.code, *(f"({p.parameter})" for p in self.invalid_parameters if p.parameter)]
+        parts = [f"HTTP {status}", self.code, *(f"({p.parameter})" for p in self.invalid_parameters if p.parameter)]
         prefix = f"request {request_id}: " if request_id else ""
-        super().__init__(prefix + " ".join(word for word in words if word), idempotency_key=idempotency_key)
+        super().__init__(prefix + " ".join(part for part in parts if part), idempotency_key=idempotency_key)
 
     @classmethod
     def of(cls, status: int, problem: Mapping[str, Any] | None = None, **context: Any) -> "APIError":
@@ -173,7 +173,7 @@ class APIError(LeadError):
 
 
 def _text(value: object) -> str | None:
-    """Keep strings; the fields of an error answer are hints, so another type is no reason to fail."""
+    """Keep strings; the fields of an error response are hints, so another type is ignored."""
     return value if isinstance(value, str) else None
 
 
@@ -184,7 +184,7 @@ def _invalid(value: object) -> Iterable[InvalidParameter]:
 
 
 class BadRequestError(APIError):
-    """400: the bank could not accept the request as it stands."""
+    """400: the bank did not accept the request."""
 
 
 class AuthenticationError(APIError):
@@ -208,7 +208,7 @@ class UnprocessableEntityError(APIError):
 
 
 class RateLimitError(APIError):
-    """429: too many requests; ``retry_after`` says how many seconds to wait, if the bank said so."""
+    """429: too many requests; ``retry_after`` has the seconds to wait, if the bank sent them."""
 
 
 class ServerError(APIError):
@@ -228,7 +228,7 @@ _BY_STATUS: Final[dict[int, type[APIError]]] = {
 
 
 class MalformedResponseError(LeadError):
-    """The bank said yes, in a body that we cannot read: money may have moved.
+    """The bank responded with 2xx and a body that we cannot read: money may have moved.
 
     ``str(error)`` has one ``reason @ $.path`` line for each thing that is wrong, and no values.
     """
@@ -241,7 +241,7 @@ class MalformedResponseError(LeadError):
         self.body: Any = body
         """What came in: bytes from the network, or the data that was structured. It can hold personal data."""
         self.status: int = status
-        """The HTTP status of the answer."""
+        """The HTTP status of the response."""
         super().__init__(
             "\n".join(f"{reason} @ {parameter}" for parameter, reason in self.problems), idempotency_key=idempotency_key
         )
@@ -276,7 +276,7 @@ _SIGNATURE_REASONS: Final[dict[SignatureReason, str]] = {
 
 
 class SignatureError(WebhookError):
-    """Whatever is wrong with a signature header or a signature; ``reason`` is one of a few fixed words."""
+    """The signature header or the signature is wrong; ``reason`` has one of a few fixed values."""
 
     def __init__(self, reason: SignatureReason) -> None:
         super().__init__(f"{reason}: {_SIGNATURE_REASONS[reason]}")
@@ -293,8 +293,8 @@ class MalformedEventError(WebhookError):
 
 
 class RouterError(LeadError):
-    """A handler, a filter or an inclusion is wrong; raised at import time, naming the culprit."""
+    """A handler, a filter or an inclusion is wrong; raised at import time, with the handler's name."""
 
 
 class InboxError(LeadError):
-    """The inbox's store failed or is closed; nothing was kept, or nobody knows, and asking again is safe."""
+    """The inbox's store failed or is closed. The event may or may not be stored; calling again is safe."""

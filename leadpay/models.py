@@ -1,7 +1,7 @@
-"""What the bank says, as frozen values. Money is integer cents; times are aware; nothing is coerced.
+"""The bank's objects, as frozen attrs classes. Money is integer cents; times are aware; nothing is coerced.
 
 Fields that we don't know yet are kept in ``unknown_fields`` and come back out of ``leadpay.unstructure``.
-A repr shows no name, no account number, no token and no free text: values end up in logs.
+A repr shows no name, no account number, no token and no free text, because values are logged.
 """
 
 import re
@@ -68,7 +68,7 @@ def cents(amount: str | Decimal) -> Cents:
     exponent = amount.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > MAX_FRACTION_DIGITS:
         raise _amount(f"has more than {MAX_FRACTION_DIGITS} digits after the point")
-    # A context could round in silence, so the exponent is moved by hand.
+    # A decimal context could round silently, so the division is done with integers.
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * 100, denominator)
     if rest:
@@ -85,7 +85,7 @@ def _amount(reason: str) -> InvalidRequestError:
 # No weak references, here and below: a payment is a dozen objects, and each is eight bytes smaller.
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Model:
-    """The base of all that the bank says."""
+    """The base of all models."""
 
     _unknown_fields: Mapping[str, Any] | None = attrs.field(default=None, repr=False, hash=False)
 
@@ -156,19 +156,19 @@ class ReturnRequestResolution(Model):
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class ReturnRequest(Model):
-    """A wish to have a payment back: ours for an outgoing payment, the counterparty's for an incoming one."""
+    """A request to return a payment: ours for an outgoing payment, the counterparty's for an incoming one."""
 
     status: ReturnRequestStatus
     reason: ReturnRequestReason
     created_at: datetime
     details: str | None = attrs.field(default=None, repr=False)
     deadline: datetime | None = None
-    """When an answer is due; an incoming one that nobody answered is rejected by the bank at midnight."""
+    """When a reaction is due; the bank rejects an incoming request at midnight if there was none."""
     resolution: ReturnRequestResolution | None = None
 
     @property
     def is_active(self) -> bool:
-        """Whether it still waits for an answer, from us or from the counterparty."""
+        """Whether it is still open: neither accepted nor rejected, by us or by the counterparty."""
         return self.status in (ReturnRequestStatus.PENDING, ReturnRequestStatus.RESPONSE_NEEDED)
 
 
@@ -219,7 +219,7 @@ class InstantPayment(Model):
 
     @property
     def active_return_request(self) -> ReturnRequest | None:
-        """The return request that still waits for an answer; there is at most one at a time."""
+        """The return request that is still open; there is at most one at a time."""
         return next((request for request in reversed(self.return_requests) if request.is_active), None)
 
     @property
@@ -244,12 +244,12 @@ class Availability(Model):
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class AccessToken(Model):
-    """An answer of the token endpoint. The token appears in no repr."""
+    """A response of the token endpoint. The token appears in no repr."""
 
     access_token: str = attrs.field(repr=False)
     token_type: str | None = None
     expires_in: int | None = None
-    """Seconds from the answer on; obeyed, since the bank may hand out a token that is partly used up."""
+    """Lifetime in seconds from the response; the bank may return a token that is partly used up."""
     scope: str | None = None
 
 
@@ -259,7 +259,7 @@ class Event(Model):
 
     id: str
     event: EventType
-    """The type as it was spelled on the wire; see ``type``."""
+    """The type as it was received; see ``type``."""
     created_at: datetime
     object: Any = attrs.field(repr=False, hash=False)
     """The JSON object that the event is about, in its newest version, not a snapshot."""

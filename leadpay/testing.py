@@ -303,8 +303,7 @@ class Deliver:
         return results[0] if several is not events and times is None else results
 
     def _body(self, event: Any, fields: Mapping[str, Any]) -> bytes:
-        from leadpay.converter import unstructure  # noqa: PLC0415 - only when used
-        from leadpay.wire import encode  # noqa: PLC0415 - the same
+        from leadpay.converter import encode, unstructure  # noqa: PLC0415 - only when used
 
         if isinstance(event, str):
             event = self.event(event, **fields)

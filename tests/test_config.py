@@ -34,7 +34,7 @@ def test_an_unknown_environment_is_refused(name: str | None) -> None:
         ("http://[::1]:80/", "http://[::1]:80"),
     ],
 )
-def test_an_address_of_one_s_own_is_taken(url: str, wanted: str) -> None:
+def test_another_base_url_is_accepted(url: str, wanted: str) -> None:
     """An address overrides the environment, and loses the slash at its end."""
     assert base_url("no such environment", url) == wanted
 
@@ -107,7 +107,7 @@ def test_the_environment_is_read_whole() -> None:
     )
 
 
-def test_what_is_empty_is_missing() -> None:
+def test_an_empty_variable_counts_as_missing() -> None:
     """An empty variable counts as none at all."""
     assert Settings.from_env({"LEAD_CLIENT_ID": "", "LEAD_ENVIRONMENT": ""}) == Settings()
 

@@ -73,13 +73,13 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
 
 
 def test_without_a_message_the_class_says_what_it_is() -> None:
-    """An error raised without words uses its docstring's first line."""
-    assert str(NoAnswerError()).startswith("A read got no answer")
-    assert str(RequestNotSentError()).startswith("The request surely was not executed")
+    """An error raised without a message uses its docstring's first line."""
+    assert str(NoAnswerError()).startswith("A read got no response")
+    assert str(RequestNotSentError()).startswith("The request was not executed")
 
 
 def test_a_class_without_a_docstring_still_works() -> None:
-    """A subclass of somebody's own needs no docstring."""
+    """A subclass of the user's needs no docstring."""
 
     class MineError(LeadError):
         pass
@@ -121,8 +121,8 @@ def test_an_api_error_keeps_all_that_the_bank_said() -> None:
 
 
 @pytest.mark.parametrize("problem", [None, {}, {"code": 7, "detail": ["x"], "invalid_parameters": "all"}])
-def test_any_field_of_an_error_answer_may_be_missing_or_odd(problem: Any) -> None:
-    """An error answer never causes another error."""
+def test_any_field_of_an_error_response_may_be_missing_or_wrong(problem: Any) -> None:
+    """An error response never causes another error."""
     error = ServerError(502, problem)
     assert (error.code, error.detail, error.invalid_parameters) == (None, None, ())
     assert str(error) == "HTTP 502"
@@ -138,11 +138,11 @@ def test_an_unknown_outcome_says_how_to_go_on() -> None:
     """The text has the key, and forbids a new one."""
     error = OutcomeUnknownError("send", attempts=1, idempotency_key="k1")
     assert str(error) == (
-        "send may or may not have happened (no answer, 1 attempt): call it again with idempotency_key='k1'; "
+        "send may or may not have happened (no response, 1 attempt): call it again with idempotency_key='k1'; "
         "never with a new one"
     )
     assert "2 attempts" in str(OutcomeUnknownError("send", attempts=2, idempotency_key="k1"))
-    assert (error.operation, error.attempts, error.reason, error.idempotency_key) == ("send", 1, "no answer", "k1")
+    assert (error.operation, error.attempts, error.reason, error.idempotency_key) == ("send", 1, "no response", "k1")
 
 
 def test_problems_are_listed_by_path() -> None:
@@ -158,7 +158,7 @@ def test_problems_are_listed_by_path() -> None:
     assert MalformedEventError(problems).problems == tuple(problems)
 
 
-def test_a_signature_error_starts_with_its_word() -> None:
-    """The reason word opens the text, so that logs can be searched for it."""
+def test_a_signature_error_starts_with_its_reason() -> None:
+    """The reason opens the text, so that logs can be searched for it."""
     assert str(SignatureError("mismatch")) == "mismatch: no signature matches the body and the secrets"
     assert SignatureError("mismatch").reason == "mismatch"

@@ -1,4 +1,4 @@
-"""The front door: what it shows is sorted, complete, and cheap."""
+"""The package's public names: sorted, complete, and cheap to import."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def test_all_is_sorted_and_complete() -> None:
 
 
 def test_every_exception_is_public() -> None:
-    """Whatever leadpay raises can be caught by its public name."""
+    """Everything that leadpay raises can be caught by its public name."""
     from leadpay import errors  # noqa: PLC0415 - its contents are the subject
 
     raised = {
@@ -27,9 +27,9 @@ def test_every_exception_is_public() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """A typo says so."""
+    """A misspelled name raises, and is a type error too."""
     with pytest.raises(AttributeError, match="no attribute 'LeadKlient'"):
-        leadpay.LeadKlient  # noqa: B018 - the access is the test
+        leadpay.LeadKlient  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
 
 
 def test_importing_leadpay_imports_nothing_large() -> None:
@@ -40,3 +40,10 @@ def test_importing_leadpay_imports_nothing_large() -> None:
         "assert not large & set(sys.modules), large & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+
+
+def test_every_literal_type_is_public() -> None:
+    """The types of arguments can be imported beside the enums."""
+    from leadpay import enums  # noqa: PLC0415 - its contents are the subject
+
+    assert {name for name in vars(enums) if name.endswith("Literal")} - {"Literal"} <= set(leadpay.__all__)

@@ -35,7 +35,7 @@ HOMES = {
 }
 """The packages and modules that may import a library."""
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox")
-FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter")
+FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy")
 
 
 def imports(module: str) -> list[tuple[str, bool]]:
@@ -107,7 +107,9 @@ def test_no_module_imports_itself_by_a_detour() -> None:
         graph = {module: names for module, names in graph.items() if module not in leaves}
 
 
-WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {}
+WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
+    "leadpay.__main__": "four lines that call leadpay.cli.run, tested in tests/cli/test_init.py",
+}
 """Modules without a test file of the same name, and where they are tested instead."""
 
 

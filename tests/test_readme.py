@@ -24,22 +24,22 @@ def run_block(number: int) -> dict[str, object]:
 
 
 def test_it_opens_with_the_two_commands() -> None:
-    """A stranger finds them at the top."""
+    """The first two commands are at the top."""
     assert README.index("pip install uv && uv run leadpay demo") < README.index("pip install uv && uv run pytest") < 200
 
 
 def test_the_sending_block_sends(capsys: object) -> None:
-    """The first block makes a payment at the pretend bank."""
+    """The first block makes a payment at the sandbox."""
     pay = run_block(0)["pay"]
     assert callable(pay)
 
-    async def story() -> int:
+    async def send() -> int:
         async with Sandbox(delay=0) as bank, bank.client() as lead:
             assert isinstance(lead, LeadClient)
             await pay(lead)
             return len(bank.bank.payments.all())
 
-    assert asyncio.run(story()) == 1
+    assert asyncio.run(send()) == 1
 
 
 def test_the_receiving_block_mounts() -> None:
@@ -62,17 +62,17 @@ def test_it_is_read_in_three_minutes() -> None:
     assert len(prose.split()) < 750
 
 
-def test_the_table_of_outcomes_is_the_banks() -> None:
-    """Every story is there with its number and in its own words."""
-    page = (ROOT / "docs" / "howto" / "pretend.md").read_text()
+def test_the_table_of_scenarios_is_complete() -> None:
+    """Every scenario of the sandbox is there, with its number and its name."""
+    page = (ROOT / "docs" / "howto" / "sandbox.md").read_text()
     rows = re.findall(r"^\| (\d{7})(\d{3}|RRR)( \*)? \| `(\w+)(:REASON)?` \|", page, re.MULTILINE)
     assert [(number, digits, bool(mark), name, bool(reason)) for number, digits, mark, name, reason in rows] == [
         (
-            f"{PREFIX}{story.digit}",
-            "RRR" if story.has_reasons else f"{story.variant:03}",
-            story.incoming,
-            story.name,
-            story.has_reasons,
+            f"{PREFIX}{scenario.digit}",
+            "RRR" if scenario.has_reasons else f"{scenario.variant:03}",
+            scenario.incoming,
+            scenario.name,
+            scenario.has_reasons,
         )
-        for story in SCENARIOS
+        for scenario in SCENARIOS
     ]

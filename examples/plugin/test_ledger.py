@@ -1,4 +1,4 @@
-"""The ledger's own tests: leadpay's pytest plugin delivers the webhooks."""
+"""Tests of the ledger; leadpay's pytest plugin delivers the webhooks."""
 
 import sqlite3
 from contextlib import closing
@@ -23,19 +23,19 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def entries(path: Path) -> list[tuple[str, int]]:
-    """Read what was booked."""
+    """Read the recorded entries."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute("SELECT payment_id, cents FROM entries ORDER BY cents").fetchall()
 
 
 @pytest.mark.asyncio
-async def test_a_payment_is_credited_once_and_its_return_taken_off(database: Path, leadpay_deliver: Any) -> None:
-    """Two copies of each, the return first: the sum is what is left."""
+async def test_a_payment_and_its_return_are_recorded_once(database: Path, leadpay_deliver: Any) -> None:
+    """Webhooks arrive twice, and the return arrives first."""
     came = leadpay_deliver.event("posted", direction="incoming", amount=5000, account_number_id=OURS)
     back = leadpay_deliver.event("posted", direction="outgoing", amount=2000, account_number_id=OURS)
     back["object"]["return"] = {"reason": "other"}
     back["object"]["related_objects"]["original_payment_id"] = came["object"]["id"]
-    # Another receiver for the second copies, as after a restart: it remembers nothing.
+    # The duplicates reach a new receiver, as after a restart.
     for _ in range(2):
         async with WebhookReceiver(router, secrets=SECRET) as receiver:
             await leadpay_deliver([back, came], receiver)
@@ -43,8 +43,8 @@ async def test_a_payment_is_credited_once_and_its_return_taken_off(database: Pat
 
 
 @pytest.mark.asyncio
-async def test_other_account_numbers_are_left_alone(database: Path, leadpay_deliver: Any) -> None:
-    """The ledger is only of the account numbers that it was told."""
+async def test_other_account_numbers_are_ignored(database: Path, leadpay_deliver: Any) -> None:
+    """The ledger is limited to the configured account numbers."""
     async with WebhookReceiver(router, secrets=SECRET) as receiver:
         await leadpay_deliver("posted", receiver, direction="incoming", account_number_id="account_number_other")
     assert entries(database) == []

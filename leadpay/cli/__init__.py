@@ -1,4 +1,4 @@
-"""The ``leadpay`` command: what it is made of, and how it ends."""
+"""The ``leadpay`` command: its subcommands, and how errors become exit codes."""
 
 import asyncio
 import errno
@@ -10,42 +10,48 @@ from typing import Any
 from cyclopts import App
 
 from leadpay import __version__
-from leadpay.cli import deliver, hear, keep, look, play, plugins
-from leadpay.cli.screen import say
-from leadpay.cli.statuses import FAILED, INTERRUPTED, NOT_SO, PIPE_CLOSED, USER_MISTAKE
-from leadpay.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    InvalidRequestError,
-    LeadError,
-    NotFoundError,
-    RouterError,
+from leadpay.cli import (
+    backfill,
+    check,
+    demo,
+    events,
+    exit_codes,
+    inbox,
+    listen,
+    payments,
+    plugins,
+    sandbox,
+    serve,
+    trigger,
 )
+from leadpay.cli.output import print_line
+from leadpay.errors import LeadError
 
 app = App(
     name="leadpay",
     version=__version__,
     help_format="plaintext",
-    help="Lead Bank's instant payments: a pretend bank, your handlers, and what the bank says.\n\n"
-    "Exit status: 0 done; 1 no (not found, not handled, refused); 2 a mistake that you can mend; 3 the bank, an "
-    "endpoint or the network failed.\n\n"
-    "Commands that ask the bank read LEAD_CLIENT_ID, LEAD_CLIENT_SECRET, and LEAD_ENVIRONMENT or LEAD_BASE_URL.",
+    help="Send and receive Lead Bank's instant payments, and test against a simulated bank.\n\n"
+    "Exit codes: 0 success; 1 a negative result (not found, not handled, refused); 2 an error that you can fix, such "
+    "as a wrong option; 3 the bank, an endpoint or the network failed.\n\n"
+    "Commands that call the bank read LEAD_CLIENT_ID, LEAD_CLIENT_SECRET, and LEAD_ENVIRONMENT or LEAD_BASE_URL.",
 )
-app.command(play.demo)
-app.command(play.sandbox, help=play.SANDBOX_HELP)
-app.command(hear.serve)
-app.command(hear.check)
+app.command(demo.demo)
+app.command(sandbox.sandbox, help=sandbox.HELP)
+app.command(serve.serve)
+app.command(check.check)
 app.command(plugins.plugins)
-app.command(deliver.trigger, help=deliver.TRIGGER_HELP)
-app.command(deliver.listen)
-app.command(look.payments)
-app.command(look.events)
-app.command(keep.inbox)
-app.command(keep.backfill)
+app.command(trigger.trigger, help=trigger.HELP)
+app.command(listen.listen)
+app.command(payments.payments)
+app.command(events.events)
+app.command(inbox.inbox)
+app.command(backfill.backfill)
+app.register_install_completion_command(help="Install completion of commands and options for your shell.")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit; a user's mistake ends in one line, not in a traceback."""
+    """Run the command and exit. An error that the user can fix is printed as one line, without a traceback."""
     command, bound, *_ = app.parse_args(sys.argv[1:] if arguments is None else list(arguments))
     try:
         result: Any = command(*bound.args, **bound.kwargs)
@@ -53,27 +59,18 @@ def run(arguments: Sequence[str] | None = None) -> None:
             result = asyncio.run(result)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is left in the buffer has no reader, and Python would complain about it at the end.
+        # Python flushes standard output again at exit, and would print a second error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(PIPE_CLOSED)
+        sys.exit(exit_codes.PIPE_CLOSED)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_codes.INTERRUPTED)
     except (LeadError, OSError) as error:
-        say(f"leadpay: {_reason(error)}", file=sys.stderr)
-        sys.exit(status_of(error))
-    sys.exit(result if isinstance(result, int) else 0)
+        print_line(f"leadpay: {_message(error)}", file=sys.stderr)
+        sys.exit(exit_codes.for_error(error))
+    sys.exit(result if isinstance(result, int) else exit_codes.OK)
 
 
-def _reason(error: LeadError | OSError) -> str:
-    """Say what is wrong and, where it isn't plain, what to do about it."""
+def _message(error: LeadError | OSError) -> str:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return f"{error.strerror}; choose another with --port, or 0 for any that is free"
+        return f"{error.strerror}; choose another with --port, or 0 for any free port"
     return str(error)
-
-
-def status_of(error: LeadError | OSError) -> int:
-    """Choose the exit status for an error."""
-    if isinstance(error, NotFoundError):
-        return NOT_SO
-    mistakes = (ConfigurationError, InvalidRequestError, RouterError, AuthenticationError, OSError)
-    return USER_MISTAKE if isinstance(error, mistakes) else FAILED

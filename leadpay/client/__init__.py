@@ -1,22 +1,19 @@
-"""Calling the bank."""
+"""The client: calls to the bank."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, Provider, TokenSource, token_request
+from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, TokenProvider, TokenSource, token_request
 from leadpay.client.events import Events
 from leadpay.client.executor import RequestExecutor, make_idempotency_key
 from leadpay.client.instant_payments import InstantPayments
-from leadpay.client.logins import in_netrc
-from leadpay.client.observed import ObservedRequestExecutor
 from leadpay.client.retry import RetryPolicy
 from leadpay.client.simulate import Simulate
-from leadpay.client.transport import Send, Transport
+from leadpay.client.transport import Transport
 from leadpay.clock import Clock, SystemClock
 from leadpay.config import BASE_URLS, Credentials, Settings, Timeouts
 from leadpay.config import base_url as find_base_url
@@ -25,12 +22,11 @@ from leadpay.errors import ConfigurationError
 from leadpay.instrumentation import Observer
 from leadpay.models import AccessToken
 
-MAX_CONNECTIONS: Final = 100
-"""Most connections that a session of our own opens to the bank; more calls wait their turn."""
+_PRODUCTION_HOST: Final = urlsplit(BASE_URLS["production"]).hostname
 
 
 class LeadClient:
-    """Calls the bank: ``async with LeadClient(client_id=..., client_secret=...) as lead``.
+    """A client of the bank: ``async with LeadClient(client_id=..., client_secret=...) as lead``.
 
     One client serves any number of tasks of one event loop.
 
@@ -40,19 +36,27 @@ class LeadClient:
         environment: ``sandbox`` or ``production``; ``sandbox`` if neither this nor ``base_url`` is given.
         base_url: another address, such as a pretend bank's; without TLS on loopback only.
         token: instead of credentials, a token, or a coroutine function that takes the token that was just rejected,
-            or None, and gives one.
-        session: an aiohttp session to borrow, without an auth of its own, nor one for the bank's host in a netrc
-            file that it trusts; it is never closed here.
+            or None, and returns one.
+        session: an aiohttp session to borrow, without an auth of its own, and without a login for the bank's host in
+            a netrc file that it trusts; it is never closed here.
         retry: when to try again.
         timeouts: how long to wait.
-        clock: what tells the time.
-        rng: spreads repetitions.
+        clock: tells the time.
+        rng: spreads retries.
         new_idempotency_key: makes the key of a write that is given none.
         observer: a function that is told of every call and every attempt; see ``leadpay.instrumentation``.
 
     Raises:
-        ConfigurationError: something is missing or contradictory.
+        ConfigurationError: a setting is missing or contradictory.
     """
+
+    # On the class, each is the class of its calls: so `create_autospec(LeadClient, instance=True)` finds them.
+    instant_payments: InstantPayments = cast("InstantPayments", InstantPayments)
+    """The calls about payments."""
+    events: Events = cast("Events", Events)
+    """The calls about events."""
+    simulate: Simulate = cast("Simulate", Simulate)
+    """The simulations; in sandbox environments only."""
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class LeadClient:
         client_secret: str | None = None,
         environment: str | None = None,
         base_url: str | None = None,
-        token: str | Provider | None = None,
+        token: str | TokenProvider | None = None,
         session: aiohttp.ClientSession | None = None,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
@@ -72,31 +76,30 @@ class LeadClient:
     ) -> None:
         if environment is not None and base_url is not None and environment not in BASE_URLS:
             raise ConfigurationError("environment: is unknown; leave it out where base_url is given")
-        self._base_url = find_base_url(environment or "sandbox", base_url)
-        if token is None and not (client_id and client_secret):
-            raise ConfigurationError("client_id and client_secret: both are needed, or a token")
-        if token is not None and (client_id or client_secret):
-            raise ConfigurationError("token: give either a token or credentials")
-        self._source = _source(token)
-        self._credentials = _credentials(client_id or "", client_secret or "")
-        self._borrowed = session
         if session is not None and session.auth is not None:
             raise ConfigurationError("session: has an auth of its own, which contradicts the bank's token")
-        self._retry = retry or RetryPolicy()
-        self._timeouts = timeouts or Timeouts()
-        self._clock = clock or SystemClock()
-        self._rng = rng or Random()  # noqa: S311 - spreads repetitions, guards nothing
-        self._new_idempotency_key = new_idempotency_key
-        self._observer = observer
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._caller: RequestExecutor | None = None
-        self._closed = False
-        self.instant_payments: InstantPayments = InstantPayments(self._open)
-        """The calls about payments."""
-        self.events: Events = Events(self._open)
-        """The calls about events."""
-        self._simulate = Simulate(self._open)
+        base_url = find_base_url(environment or "sandbox", base_url)
+        timeouts = timeouts or Timeouts()
+        clock = clock or SystemClock()
+        self._transport = Transport(base_url, timeouts, session)
+
+        def make_executor(tokens: TokenSource | None) -> RequestExecutor:
+            return RequestExecutor(
+                self._transport,
+                tokens,
+                policy=retry or RetryPolicy(),
+                timeouts=timeouts,
+                clock=clock,
+                rng=rng or Random(),  # noqa: S311 - spreads retries, protects nothing
+                new_idempotency_key=new_idempotency_key,
+                observer=observer,
+            )
+
+        self._tokens = _token_source(client_id, client_secret, token, make_executor(None), clock)
+        executor = make_executor(self._tokens)
+        self.instant_payments = InstantPayments(executor)
+        self.events = Events(executor)
+        self.simulate = Simulate(executor, allowed=urlsplit(base_url).hostname != _PRODUCTION_HOST)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Self:
@@ -104,39 +107,28 @@ class LeadClient:
 
         Args:
             env: the mapping to read; ``os.environ`` if left out.
-            overrides: arguments of the constructor, which go first: ``environment`` before ``LEAD_BASE_URL`` too.
+            overrides: arguments of the constructor, which come first: ``environment`` before ``LEAD_BASE_URL``, too.
 
         Raises:
-            ConfigurationError: something is missing or contradictory.
+            ConfigurationError: a setting is missing or contradictory.
         """
         found = Settings.from_env(env)
         settings: dict[str, Any] = {"environment": found.environment, "base_url": found.base_url}
         if overrides.get("token") is None:
             settings |= {"client_id": found.client_id, "client_secret": found.client_secret}
         if overrides.get("environment") is not None:
-            # Whoever asks for an environment by name doesn't mean the address that lies around.
+            # To ask for an environment by name means its own address, not the one in LEAD_BASE_URL.
             del settings["base_url"]
         elif overrides.get("base_url", found.base_url) is not None:
             del settings["environment"]
         return cls(**(settings | overrides))
 
     def __repr__(self) -> str:
-        return f"LeadClient(base_url={self._base_url!r})"
-
-    @property
-    def simulate(self) -> Simulate:
-        """The simulations; sandbox environments only.
-
-        Raises:
-            ConfigurationError: this client calls production.
-        """
-        if urlsplit(self._base_url).hostname == urlsplit(BASE_URLS["production"]).hostname:
-            raise ConfigurationError("simulate: production cannot be simulated; use the sandbox")
-        return self._simulate
+        return f"LeadClient(base_url={self._transport.base_url!r})"
 
     async def __aenter__(self) -> Self:
         """Get ready; nothing is sent yet."""
-        self._open()
+        self._transport.open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -144,81 +136,32 @@ class LeadClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of a session of our own; a borrowed one stays open. Closing again does nothing."""
-        self._closed = True
-        session, self._session = self._session, None
+        """Close the connections of a session of our own; a borrowed one stays open. To close again does nothing."""
         try:
-            if isinstance(self._source, ClientCredentials):
-                await self._source.aclose()
+            if isinstance(self._tokens, ClientCredentials):
+                await self._tokens.aclose()
         finally:
-            if session is not None:
-                await session.close()
-
-    def _open(self, key: str | None = None) -> RequestExecutor:
-        """Give what makes calls; on first use, tie this client to the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._caller is not None and loop is self._loop and not self._closed:
-            return self._caller
-        try:
-            self._check_usable(loop)
-        except ConfigurationError as error:
-            error.idempotency_key = key
-            raise
-        self._loop = loop
-        self._caller = self._wire()
-        return self._caller
-
-    def _check_usable(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._closed:
-            raise ConfigurationError("this client is closed; make a new one")
-        if self._caller is not None:
-            raise ConfigurationError("this client belongs to another event loop; make one for each")
-        borrowed = self._borrowed
-        if getattr(borrowed, "_loop", loop) is not loop:
-            # Else each call would fail within aiohttp, where nobody can tell what was sent.
-            raise ConfigurationError("session: belongs to another event loop")
-        if borrowed is not None and borrowed.trust_env and in_netrc(self._base_url):
-            raise ConfigurationError(
-                "session: trusts the environment, whose netrc file has a login for the bank's host, which contradicts "
-                "the bank's token; make the session without trust_env, or take the login out"
-            )
-
-    def _wire(self) -> RequestExecutor:
-        session = self._borrowed
-        if session is None:
-            session = self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        send = Transport(session, self._base_url, self._timeouts).send
-        if self._source is None:
-            exchange = self._make_caller(send, None)
-            self._source = ClientCredentials(
-                lambda: exchange.call(token_request(self._credentials), lambda body: read(body, AccessToken)),
-                self._clock,
-            )
-        return self._make_caller(send, self._source)
-
-    def _make_caller(self, send: Send, source: TokenSource | None) -> RequestExecutor:
-        if self._observer is None:
-            return RequestExecutor(
-                send, source, self._retry, self._timeouts, self._clock, self._rng, self._new_idempotency_key
-            )
-        wiring = (send, source, self._retry, self._timeouts, self._clock, self._rng, self._new_idempotency_key)
-        return ObservedRequestExecutor(*wiring, observer=self._observer, base_url=self._base_url)
+            await self._transport.aclose()
 
 
-def _credentials(client_id: str, client_secret: str) -> Credentials:
+def _token_source(
+    client_id: str | None,
+    client_secret: str | None,
+    token: str | TokenProvider | None,
+    executor: RequestExecutor,
+    clock: Clock,
+) -> TokenSource:
+    if token is not None:
+        if client_id or client_secret:
+            raise ConfigurationError("token: give either a token or credentials")
+        return ProvidedToken(token) if callable(token) else FixedToken(token)
+    if not (client_id and client_secret):
+        raise ConfigurationError("client_id and client_secret: both are needed, or a token")
     try:
-        for word in (client_id, client_secret):
-            str.encode(word)  # bytes are refused now, since JSON would make base64 of them
+        for setting in (client_id, client_secret):
+            str.encode(setting)  # bytes are refused now, since JSON would make base64 of them
     except (TypeError, UnicodeEncodeError):
         # An environment that is not UTF-8 gives strings that have no bytes.
         raise ConfigurationError("client_id and client_secret: must be strings of valid Unicode") from None
-    return Credentials(client_id=client_id, client_secret=client_secret)
-
-
-def _source(token: str | Provider | None) -> TokenSource | None:
-    if token is None:
-        return None
-    return ProvidedToken(token) if callable(token) else FixedToken(token)
+    request = token_request(Credentials(client_id=client_id, client_secret=client_secret))
+    return ClientCredentials(lambda: executor.call(request, lambda body: read(body, AccessToken)), clock)

@@ -1,42 +1,43 @@
-"""OAuth2 client credentials: fetched when first needed, renewed ahead of expiry, one request for all who wait.
+"""Access tokens. Client credentials are exchanged when first needed and ahead of expiry, once for all waiting calls.
 
-The bank's page on authentication: a JSON body, not a form. It has announced that asking again may bring the same
-token with less time left, so ``expires_in`` is obeyed and the same token after a refusal ends in an error.
+The bank's page on authentication wants a JSON body, not a form. It has announced that a further request may return the
+same token with less time left. So ``expires_in`` is obeyed, and a refused token that comes back ends in an error.
 """
 
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final, Protocol, TypeAlias
 
 from leadpay.client.requests import Request, RetrySafety
 from leadpay.clock import Clock
 from leadpay.config import Credentials
+from leadpay.converter import encode
 from leadpay.errors import ConfigurationError, LeadError, RequestNotSentError
 from leadpay.models import AccessToken
-from leadpay.wire import encode
 
 RENEW_AHEAD: Final = 60.0
-"""How long before its end a token is renewed, in seconds, so that none runs out on its way. At most half its life."""
+"""How long before its end a token is renewed, in seconds; at most half its lifetime. So none expires on its way."""
 
 
 class TokenSource(Protocol):
-    """What gives tokens."""
+    """Gives tokens."""
 
     def current(self) -> str | None:
-        """Give a token that is at hand and good, or None."""
+        """Return a good token that is already here, or None."""
         ...
 
     async def get(self, rejected: str | None = None) -> str:
-        """Give a token, a fresh one if that one was rejected."""
+        """Return a token, a new one if this one was rejected."""
         ...
 
 
-def usable(token: object) -> str:
-    """Accept what can stand in a header.
+def check_token(token: object) -> str:
+    """Return the token if it fits into a header.
 
     Raises:
-        ConfigurationError: it cannot.
+        ConfigurationError: it does not.
     """
     if isinstance(token, str) and token and token.isascii() and token.isprintable():
         return token
@@ -44,28 +45,28 @@ def usable(token: object) -> str:
 
 
 class FixedToken:
-    """A token that somebody else looks after."""
+    """One token that never changes here."""
 
     def __init__(self, token: str) -> None:
-        self._token = usable(token)
+        self._token = check_token(token)
 
     def current(self) -> str:
         """The token."""
         return self._token
 
-    async def get(self, rejected: str | None = None) -> str:  # noqa: ARG002 - there is no other
+    async def get(self, rejected: str | None = None) -> str:  # noqa: ARG002 - there is no other token
         """The token."""
         return self._token
 
 
-Provider: TypeAlias = Callable[[str | None], Awaitable[str]]
-"""A coroutine function of your own: takes the token that was just rejected, or None, and gives one."""
+TokenProvider: TypeAlias = Callable[[str | None], Awaitable[str]]
+"""A coroutine function of your own: takes the token that was just rejected, or None, and returns one."""
 
 
 class ProvidedToken:
-    """Asks a provider for each call; it keeps what it likes."""
+    """Asks a provider for each attempt; the provider may cache."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
 
     def current(self) -> None:
@@ -76,10 +77,10 @@ class ProvidedToken:
         """Ask the provider.
 
         Raises:
-            RequestNotSentError: it failed; its own error is the cause.
+            RequestNotSentError: the provider failed; its own error is the cause.
         """
         try:
-            return usable(await self._provider(rejected))
+            return check_token(await self._provider(rejected))
         except LeadError:
             raise
         except Exception as error:
@@ -90,8 +91,8 @@ class ClientCredentials:
     """Exchanges credentials for tokens.
 
     Args:
-        fetch: asks the token endpoint once, with its retries.
-        clock: what tells how old a token is.
+        fetch: makes the call to the token endpoint.
+        clock: tells how old a token is.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[AccessToken]], clock: Clock) -> None:
@@ -103,61 +104,60 @@ class ClientCredentials:
         self._fetching: asyncio.Task[None] | None = None
 
     def current(self) -> str | None:
-        """The token, unless it is missing or about to run out."""
+        """The token, unless it is missing or about to expire."""
         return self._token if self._clock.monotonic() < self._renew_at else None
 
     async def get(self, rejected: str | None = None) -> str:
-        """Give a good token; those who ask while one is on its way share it.
+        """Return a good token; calls that ask while one is being fetched share it.
 
         Args:
             rejected: a token that the bank has just refused.
 
         Raises:
-            LeadError: the token endpoint's refusal, or its silence. The next call tries again.
+            LeadError: the token endpoint refused, or did not respond. The next call tries again.
         """
         token = self.current()
         if token is not None and token != rejected:
             return token
         fetching = self._fetching
         if fetching is None:
-            # A task of its own: whoever waits may be cancelled, and the others still get their token.
+            # In a task of its own: a waiting call may be cancelled, and the others still get their token.
             fetching = self._fetching = asyncio.create_task(self._renew())
             fetching.add_done_callback(self._fetched)
         if rejected is None and self._token is not None and self._clock.monotonic() < self._ends_at:
-            # Nobody waits for a renewal, nor fails with it, while the old token is good.
+            # While the old token is good, no call waits for a renewal or fails with it.
             return self._token
         try:
             await asyncio.shield(fetching)
         except LeadError as error:
-            # Each waiter gets an error of its own, since it will carry that waiter's key.
+            # Each waiting call gets an error of its own, since it will carry that call's key.
             raise copy.copy(error) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not fetching.cancelled() or (task is not None and task.cancelling()):
                 raise
-            # Not the caller was cancelled, but the fetch.
+            # The fetch was cancelled, not this call.
             raise RequestNotSentError("the client was closed") from None
         assert self._token is not None  # noqa: S101 - for the type checker; a renewal that succeeds sets it
         return self._token
 
     async def aclose(self) -> None:
-        """Give up a fetch that is under way."""
+        """Cancel a fetch that is in progress."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
 
     async def _renew(self) -> None:
-        answer = await self._fetch()
-        now = self._clock.monotonic()
-        life = float("inf") if answer.expires_in is None else float(answer.expires_in)
-        self._token = usable(answer.access_token)
-        self._ends_at = now + life
-        self._renew_at = self._ends_at - min(RENEW_AHEAD, life / 2) if life != float("inf") else life
+        granted = await self._fetch()
+        lifetime = inf if granted.expires_in is None else float(granted.expires_in)
+        self._token = check_token(granted.access_token)
+        self._ends_at = self._clock.monotonic() + lifetime
+        self._renew_at = self._ends_at - min(RENEW_AHEAD, lifetime / 2)
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
         if not task.cancelled():
-            task.exception()  # seen, also where every waiter is gone
+            task.exception()  # retrieved here, since every waiting call may be gone
 
 
 def token_request(credentials: Credentials) -> Request:

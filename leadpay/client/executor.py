@@ -1,257 +1,318 @@
-"""One call with all its attempts: which answer may be followed by another attempt, and what is raised in the end."""
+"""One call with all its attempts: which response is followed by another attempt, and what is raised in the end."""
 
 import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable, Coroutine
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from leadpay.client.auth import TokenSource
-from leadpay.client.outcome import CONFLICT, SERVER_ERROR, Attempts, Disposition, classify, is_yes
+from leadpay.client.outcome import SERVER_ERROR, CallState, Disposition, classify
 from leadpay.client.requests import Request, RetrySafety
 from leadpay.client.retry import RetryPolicy, retry_after
-from leadpay.client.transport import MAX_RESPONSE_BYTES, Response, Send
+from leadpay.client.transport import MAX_RESPONSE_BYTES, Response
 from leadpay.clock import Clock
 from leadpay.config import Timeouts
+from leadpay.converter import decode
 from leadpay.errors import (
     APIError,
     LeadError,
     MalformedResponseError,
     NoAnswerError,
+    OutcomeUnknownError,
     Problem,
     RequestNotSentError,
 )
-from leadpay.wire import decode
+from leadpay.instrumentation import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Observer, notify
+from leadpay.models import InstantPayment
 
 logger = logging.getLogger("leadpay.client")
 
 T = TypeVar("T")
 
 REQUEST_ID: Final = "X-Request-Id"
-"""Where the bank's own number for a request is looked for; which header it uses is not published."""
+"""The header with the bank's own number for a request; which one the bank uses is not published."""
+
+Verify = Callable[[float], Awaitable[T | None]]
+"""Reads, before a deadline, whether a write with an unknown outcome was executed: its result, or None if it was not."""
 
 
-def make_idempotency_key() -> str:
-    """Make an idempotency key that was never used: 128 random bits in hexadecimal."""
-    return os.urandom(16).hex()
+make_idempotency_key: Final[Callable[[], str]] = partial(secrets.token_hex, 16)
+"""Makes an idempotency key that was never used: 128 random bits in hexadecimal."""
 
 
-Settle = Callable[[float], Awaitable[T | None]]
-"""Reads, before a deadline, whether a write of unknown outcome has happened: its result, or None if it has not."""
+class Sender(Protocol):
+    """What sends single requests: the Transport, or an object of a test."""
 
+    base_url: str
 
-class Open(Protocol):
-    """Gives what makes calls, if the client is open."""
+    def open(self) -> None:
+        """Get ready in the running event loop, or raise ConfigurationError."""
+        ...
 
-    def __call__(self, key: str | None = None) -> "RequestExecutor":
-        """Give it; the error of a closed client has the key."""
+    async def send(self, request: Request, token: str | None, left: float) -> Response:
+        """Send one request with a token, or without, within so many seconds."""
         ...
 
 
 class RequestExecutor:
-    """Makes calls."""
+    """Makes calls.
 
-    def __init__(  # noqa: PLR0917 - made in one place
+    Args:
+        sender: sends one request.
+        tokens: gives the token of each request; None to send without one.
+        policy: when to try again.
+        timeouts: how long to wait.
+        clock: tells the time.
+        rng: spreads the pauses.
+        new_idempotency_key: makes the key of a write that was given none.
+        observer: is told of each call and each attempt.
+    """
+
+    def __init__(
         self,
-        send: Send,
+        sender: Sender,
         tokens: TokenSource | None,
+        *,
         policy: RetryPolicy,
         timeouts: Timeouts,
         clock: Clock,
         rng: Random,
         new_idempotency_key: Callable[[], str] = make_idempotency_key,
+        observer: Observer | None = None,
     ) -> None:
-        self._send = send
+        self._sender = sender
         self._tokens = tokens
         self._policy = policy
         self._timeouts = timeouts
         self.clock = clock
         self._rng = rng
         self.new_idempotency_key = new_idempotency_key
+        self._observer = observer
         self._now = clock.monotonic
 
-    def call(
+    async def call(
         self,
         request: Request,
         read: Callable[[bytes], T],
         *,
-        settle: Settle[T] | None = None,
+        verify: Verify[T] | None = None,
         deadline: float | None = None,
-    ) -> Coroutine[Any, Any, T]:
-        """Make one call, with as many attempts as its kind, the policy and the time allow.
+    ) -> T:
+        """Make one call, with as many attempts as its operation, the policy and the time allow.
 
         Args:
             request: what to send.
-            read: makes the result of the answer's body; a ValueError means that it isn't JSON.
-            settle: for writes of RetrySafety.VERIFY_FIRST.
-            deadline: on the clock's monotonic scale; the timeouts' if left out.
+            read: makes the result from the body of the response; a ValueError means that the body isn't JSON.
+            verify: for operations whose outcome can be read from the payment.
+            deadline: on the clock's monotonic scale; the one of the timeouts if left out.
 
         Raises:
-            LeadError: whatever prevents a result; every error of a write has its key.
+            LeadError: there is no result; every error of a write has its key.
         """
-        attempts = Attempts(request, self._now() + self._timeouts.deadline if deadline is None else deadline)
-        return self._make(attempts, read, settle)
-
-    async def _make(self, attempts: Attempts, read: Callable[[bytes], T], settle: Settle[T] | None) -> T:
-        request = attempts.request
+        start = self._now()
+        state = CallState(request, start + self._timeouts.deadline if deadline is None else deadline)
+        if self._observer is not None:
+            path = request.path.partition("?")[0]
+            state.observed = CallStarted(request.operation, request.method, path, request.key, self._sender.base_url)
+            notify(self._observer, state.observed)
+        result: T | None = None
+        failure: BaseException | None = None
         try:
-            while True:
-                # All in one coroutine: each one more that a call goes through costs as much as its retry state.
-                token = self._token_at_hand(attempts)
-                if token is None and self._tokens is not None:
-                    token = await self._new_token(attempts, self._tokens)
-                start = self._now()
-                attempts.count += 1
-                attempts.renewing = False
-                attempts.on_its_way = True
-                try:
-                    response = await self._go(attempts, token, attempts.deadline - start)
-                except (RequestNotSentError, NoAnswerError) as error:
-                    self._unanswered(attempts, error, start)
-                else:
-                    attempts.on_its_way = False
-                    self._log(attempts, start, response)
-                    if is_yes(response.status):
-                        return self._read(response, attempts, read)
-                    self._refused(attempts, response, token)
-                if settle is not None and attempts.is_open:
-                    settled = await self._settle(attempts, settle)
-                    if settled is not None:
-                        return settled
-                await self._pause(
-                    attempts, may_repeat=request.kind is not RetrySafety.VERIFY_FIRST or settle is not None
-                )
-        except asyncio.CancelledError as cancelled:
-            if request.key is not None and attempts.may_have_happened:
+            self._sender.open()
+            result = await self._run(state, read, verify)
+        except BaseException as error:
+            failure = error
+            if isinstance(error, LeadError):
+                state.sign(error)
+            elif isinstance(error, asyncio.CancelledError) and request.key is not None and state.may_have_happened:
                 note = f"{request.operation} was cancelled and may have happened; idempotency_key={request.key!r}"
                 logger.warning("%s", note)
-                cancelled.add_note(note)
+                error.add_note(note)
             raise
+        else:
+            return result
+        finally:
+            if self._observer is not None:
+                self._notify_ended(self._observer, state, result, failure, self._now() - start)
 
-    def _unanswered(self, attempts: Attempts, error: RequestNotSentError | NoAnswerError, start: float) -> None:
-        attempts.on_its_way = False
-        self._log(attempts, start, error)
-        attempts.error = error
-        if isinstance(error, NoAnswerError):
-            attempts.doubt = error
+    async def _run(self, state: CallState, read: Callable[[bytes], T], verify: Verify[T] | None) -> T:
+        while True:
+            response = await self._attempt(state)
+            if response is not None:
+                return _read(response, read)
+            if verify is not None and state.needs_verification:
+                verified = await self._verify(state, verify)
+                if verified is not None:
+                    return verified
+            await self._pause(
+                state, may_repeat=state.request.safety is not RetrySafety.VERIFY_FIRST or verify is not None
+            )
 
-    def _refused(self, attempts: Attempts, response: Response, token: str | None) -> None:
-        """Remember an answer that is no yes, if it is no reason to stop, else raise."""
-        verdict = classify(response.status, attempts.request.kind)
-        attempts.error = self._error(response)
-        if verdict is Disposition.UNKNOWN:
-            attempts.doubt = attempts.error
-        elif verdict is Disposition.UNAUTHORIZED and token is not None and attempts.rejected is None:
-            # Once: the bank may hand out the refused token again.
-            attempts.rejected, attempts.renewing = token, True
-        elif verdict is not Disposition.NOT_DONE and not attempts.is_open:
-            # Where it may be the refusal of a repetition, the payment is read before it counts.
-            raise attempts.signed(attempts.error) if verdict is Disposition.REFUSED else attempts.final()
+    async def _attempt(self, state: CallState) -> Response | None:
+        """Send once.
 
-    def _go(self, attempts: Attempts, token: str | None, left: float) -> Awaitable[Response]:
-        return self._send(attempts.request, token, left)
-
-    def _token_at_hand(self, attempts: Attempts) -> str | None:
-        return self._tokens.current() if self._tokens is not None and attempts.rejected is None else None
-
-    async def _new_token(self, attempts: Attempts, tokens: TokenSource) -> str:
+        Returns:
+            A response of success; None if another attempt may follow, after ``state.error``.
+        """
+        token = None
+        if self._tokens is not None:
+            token = self._tokens.current() if state.rejected_token is None else None
+            token = token or await self._get_token(state, self._tokens)
+        start = self._now()
+        state.attempts += 1
+        state.renewing_token = False
+        state.in_flight = True
+        started = None
+        if self._observer is not None and state.observed is not None:
+            started = AttemptStarted(state.observed, state.attempts)
+            notify(self._observer, started)
+        response: Response | None = None
+        failure: BaseException | None = None
         try:
-            async with asyncio.timeout(attempts.deadline - self._now()):
-                token = await tokens.get(attempts.rejected)
+            response = await self._sender.send(state.request, token, state.deadline - start)
+        except (RequestNotSentError, NoAnswerError) as error:
+            failure = state.error = error
+            state.ambiguous_error = error if isinstance(error, NoAnswerError) else state.ambiguous_error
+            state.in_flight = False
+        except BaseException as error:
+            failure = error
+            raise
+        else:
+            state.in_flight = False
+        finally:
+            if started is not None or logger.isEnabledFor(logging.DEBUG):
+                self._report_attempt(state, started, response, failure, self._now() - start)
+        if response is None:
+            return None
+        disposition = classify(response.status, state.request.safety)
+        if disposition is Disposition.SUCCEEDED:
+            return response
+        self._handle_error(state, response, disposition, token)
+        return None
+
+    def _handle_error(self, state: CallState, response: Response, disposition: Disposition, token: str | None) -> None:
+        """Remember a response that is not a success, or raise it if it is final."""
+        state.error = self._read_error(response)
+        if disposition is Disposition.AMBIGUOUS:
+            state.ambiguous_error = state.error
+        elif disposition is Disposition.UNAUTHORIZED and token is not None and state.rejected_token is None:
+            # Only once: the bank may give the refused token again.
+            state.rejected_token, state.renewing_token = token, True
+        elif disposition is not Disposition.NOT_EXECUTED and not state.needs_verification:
+            # After an ambiguous attempt, the payment is read before a refusal counts.
+            raise state.error if disposition is Disposition.REFUSED else state.final_error()
+
+    async def _get_token(self, state: CallState, tokens: TokenSource) -> str:
+        try:
+            async with asyncio.timeout(state.deadline - self._now()):
+                token = await tokens.get(state.rejected_token)
         except (LeadError, TimeoutError) as error:
-            raise self._without_token(attempts, error) from None
-        if token == attempts.rejected:
-            raise self._without_token(attempts, attempts.error)
+            if isinstance(error, APIError) and error.status < SERVER_ERROR:
+                state.error = error
+            else:
+                state.error = RequestNotSentError(f"no access token: {type(error).__name__}")
+            raise state.final_error() from None
+        if token == state.rejected_token:
+            raise state.final_error()
         return token
 
-    def _without_token(self, attempts: Attempts, error: Exception) -> LeadError:
-        """Choose what is raised: the refusal of a token, or that this attempt was not sent."""
-        if isinstance(error, APIError) and error.status < SERVER_ERROR:
-            attempts.error = error
-        else:
-            attempts.error = RequestNotSentError(f"no access token: {type(error).__name__}")
-        return attempts.final()
-
-    def _read(self, response: Response, attempts: Attempts, read: Callable[[bytes], T]) -> T:
-        try:
-            if response.body is None:
-                raise _malformed(f"is larger than {MAX_RESPONSE_BYTES} bytes")
-            try:
-                return read(response.body)
-            except ValueError:
-                raise _malformed("is not JSON in UTF-8") from None
-        except MalformedResponseError as error:
-            error.body, error.status = response.body, response.status
-            raise attempts.signed(error) from None
-
-    def _error(self, response: Response) -> APIError:
+    def _read_error(self, response: Response) -> APIError:
         try:
             problem = decode(response.body or b"")
         except ValueError:
             problem = None  # a proxy's HTML
-        wait = retry_after(response.headers.get("Retry-After"), now=self.clock.now())
         return APIError.of(
             response.status,
             problem if isinstance(problem, dict) else None,
             request_id=response.headers.get(REQUEST_ID),
-            retry_after=wait,
+            retry_after=retry_after(response.headers.get("Retry-After"), now=self.clock.now()),
         )
 
-    async def _settle(self, attempts: Attempts, settle: Settle[T]) -> T | None:
-        """Look whether it has happened; a definite refusal of ours stands if it has not."""
+    async def _verify(self, state: CallState, verify: Verify[T]) -> T | None:
+        """Read whether the write was executed; if it was not, a refusal of the last attempt stands."""
         try:
-            settled = await settle(attempts.deadline)
+            verified = await verify(state.deadline)
         except LeadError:
-            raise attempts.final() from None
-        error = attempts.error
-        # If the bank does look at the key, 409 says that it is at work on an earlier attempt.
-        refused = (
-            isinstance(error, APIError)
-            and error.status != CONFLICT
-            and classify(error.status, RetrySafety.VERIFY_FIRST) not in {Disposition.UNKNOWN, Disposition.NOT_DONE}
-        )
-        if settled is None and refused:
-            raise attempts.signed(error)
-        return settled
+            raise state.final_error() from None
+        if verified is None and state.is_refused:
+            raise state.error
+        return verified
 
-    async def _pause(self, attempts: Attempts, *, may_repeat: bool) -> None:
-        """Wait before the next attempt, or raise what all of them came to.
+    async def _pause(self, state: CallState, *, may_repeat: bool) -> None:
+        """Wait before the next attempt, or raise the final error.
 
-        ``may_repeat`` is False where nobody can tell a repetition from the first.
+        ``may_repeat`` is False where a repetition could be executed as a second write.
         """
-        error = attempts.error
-        if attempts.renewing:
+        if state.renewing_token:
             return
+        error = state.error
         wait = self._policy.wait(
-            attempts.count,
-            left=attempts.deadline - self._now(),
+            state.attempts,
+            left=state.deadline - self._now(),
             random=self._rng.random(),
             retry_after=error.retry_after if isinstance(error, APIError) else None,
         )
-        if wait is None or (attempts.unknown and not may_repeat):
-            if attempts.unknown and attempts.request.kind is not RetrySafety.SAFE:
-                logger.warning("%s: outcome unknown, %d attempts", attempts.request.operation, attempts.count)
-            raise attempts.final()
-        logger.info("%s: attempt %d failed, again in %.3f s", attempts.request.operation, attempts.count, wait)
+        if wait is None or (state.ambiguous_error is not None and not may_repeat):
+            if state.may_have_happened:
+                logger.warning("%s: outcome unknown, %d attempts", state.request.operation, state.attempts)
+            raise state.final_error()
+        logger.info("%s: attempt %d failed, again in %.3f s", state.request.operation, state.attempts, wait)
         await self.clock.sleep(wait)
 
-    def _log(self, attempts: Attempts, start: float, result: Response | LeadError) -> None:
-        if not logger.isEnabledFor(logging.DEBUG):
-            return
-        request = attempts.request
-        path = request.path.partition("?")[0]
-        took = (self._now() - start) * 1000
-        answer = result if isinstance(result, Response) else None
+    def _report_attempt(
+        self,
+        state: CallState,
+        started: AttemptStarted | None,
+        response: Response | None,
+        failure: BaseException | None,
+        seconds: float,
+    ) -> None:
+        """Log an attempt at DEBUG, and notify the observer."""
+        status = None if response is None else response.status
+        request_id = None if response is None else response.headers.get(REQUEST_ID)
         logger.debug(
             "%s %s -> %s (attempt %d, %.1f ms, request id %s)",
-            request.method,
-            path,
-            answer.status if answer else type(result).__name__,
-            attempts.count,
-            took,
-            answer.headers.get(REQUEST_ID) if answer else None,
+            state.request.method,
+            state.request.path.partition("?")[0],
+            status or _name(failure),
+            state.attempts,
+            seconds * 1000,
+            request_id,
         )
+        if started is not None and self._observer is not None:
+            notify(self._observer, AttemptEnded(started, status, _name(failure), seconds, request_id))
+
+    @staticmethod
+    def _notify_ended(
+        observer: Observer, state: CallState, result: object, failure: BaseException | None, seconds: float
+    ) -> None:
+        if state.observed is None:
+            return
+        unknown = isinstance(failure, OutcomeUnknownError) or (
+            isinstance(failure, asyncio.CancelledError) and state.may_have_happened
+        )
+        payment_id = result.id if isinstance(result, InstantPayment) else None
+        notify(observer, CallEnded(state.observed, state.attempts, _name(failure), unknown, payment_id, seconds))
+
+
+def _name(error: BaseException | None) -> str | None:
+    return None if error is None else type(error).__name__
+
+
+def _read(response: Response, read: Callable[[bytes], T]) -> T:
+    try:
+        if response.body is None:
+            raise _malformed(f"is larger than {MAX_RESPONSE_BYTES} bytes")
+        try:
+            return read(response.body)
+        except ValueError:
+            raise _malformed("is not JSON in UTF-8") from None
+    except MalformedResponseError as error:
+        error.body, error.status = response.body, response.status
+        raise
 
 
 def _malformed(reason: str) -> MalformedResponseError:

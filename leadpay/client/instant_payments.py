@@ -2,33 +2,52 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from leadpay.client import queries, requests
-from leadpay.client.executor import Open, RequestExecutor
+from leadpay.client.executor import RequestExecutor
 from leadpay.client.pagination import AsyncPager, read_page
-from leadpay.client.requests import Request
+from leadpay.client.requests import ReasonedOperation, Request
 from leadpay.converter import read, structure
-from leadpay.enums import CounterpartyStatus, Direction, ResolvedBy, ReturnRequestStatus, Status
+from leadpay.enums import (
+    CounterpartyStatus,
+    CounterpartyStatusLiteral,
+    Direction,
+    DirectionLiteral,
+    ResolvedBy,
+    ReturnReason,
+    ReturnReasonLiteral,
+    ReturnRequestReason,
+    ReturnRequestReasonLiteral,
+    ReturnRequestRejectionReason,
+    ReturnRequestRejectionReasonLiteral,
+    ReturnRequestStatus,
+    ReturnRequestStatusLiteral,
+    Status,
+    StatusLiteral,
+)
 from leadpay.models import Agent, Availability, InstantPayment, Party
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
-"""How far the bank's clock may be from ours when we ask whether something has happened since we sent it."""
+"""How far the bank's clock may be from ours when we look whether something happened since we sent a request."""
 
 _PATH: Final = "/v1/instant_payments"
+
+_read_payment: Final[Callable[[bytes], InstantPayment]] = partial(read, cls=InstantPayment)
 
 
 class InstantPayments:
     """``lead.instant_payments``.
 
-    Every write takes an ``idempotency_key``, made once per call if left out, and every error of a write carries it.
-    All calls raise InvalidRequestError before anything is sent, APIError where the bank refuses, RequestNotSentError
-    where surely nothing happened, OutcomeUnknownError where nobody knows, and MalformedResponseError for a yes that
-    cannot be read.
+    Every write takes an ``idempotency_key``, made once per call if left out, and every error of a write has it.
+    All calls raise InvalidRequestError before anything is sent, APIError if the bank refuses, RequestNotSentError
+    if nothing was executed, OutcomeUnknownError if it is unknown whether the write was executed, and
+    MalformedResponseError if it was and the response cannot be read.
     """
 
-    def __init__(self, caller: Open) -> None:
-        self._caller = caller
+    def __init__(self, executor: RequestExecutor) -> None:
+        self._executor = executor
 
     async def check_availability(self, routing_number: str) -> Availability:
         """Ask whether a financial institution can receive instant payments.
@@ -36,8 +55,7 @@ class InstantPayments:
         Args:
             routing_number: nine digits.
         """
-        request = requests.check_availability(routing_number)
-        return await self._caller().call(request, lambda body: read(body, Availability))
+        return await self._executor.call(requests.check_availability(routing_number), partial(read, cls=Availability))
 
     async def send(
         self,
@@ -55,16 +73,15 @@ class InstantPayments:
         Args:
             account_number_id: the account number to send from.
             amount: cents, an int; see ``leadpay.cents``.
-            creditor: whom to pay.
+            creditor: the receiver.
             creditor_agent: the creditor's bank.
-            description: what for, at most 140 characters.
+            description: the purpose, at most 140 characters.
             currency_code: USD is the only one.
             idempotency_key: one that you have stored, so that this payment can be resumed after a crash.
 
         Returns:
-            The payment as created. It has not posted yet, and a posted payment has not arrived yet: webhooks tell.
+            The payment as created. It has not posted yet, and a posted payment has not arrived yet: webhooks follow.
         """
-        caller = self._caller(idempotency_key)
         request = requests.send(
             account_number_id=account_number_id,
             amount=amount,
@@ -72,23 +89,23 @@ class InstantPayments:
             creditor_agent=creditor_agent,
             description=description,
             currency_code=currency_code,
-            key=caller.new_idempotency_key() if idempotency_key is None else idempotency_key,
+            key=self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key,
         )
-        return await caller.call(request, _payment)
+        return await self._executor.call(request, _read_payment)
 
     async def retrieve(self, payment_id: str) -> InstantPayment:
         """Read a payment as it is now."""
-        return await self._caller().call(requests.retrieve(payment_id), _payment)
+        return await self._executor.call(requests.retrieve(payment_id), _read_payment)
 
     def list(
         self,
         *,
         account_id: str | None = None,
         account_number_id: str | None = None,
-        direction: Direction | str | None = None,
-        status: Status | str | None = None,
-        counterparty_status: CounterpartyStatus | str | None = None,
-        return_request_status: ReturnRequestStatus | str | None = None,
+        direction: Direction | DirectionLiteral | None = None,
+        status: Status | StatusLiteral | None = None,
+        counterparty_status: CounterpartyStatus | CounterpartyStatusLiteral | None = None,
+        return_request_status: ReturnRequestStatus | ReturnRequestStatusLiteral | None = None,
         created_after: datetime | None = None,
         created_on_or_after: datetime | None = None,
         created_before: datetime | None = None,
@@ -97,49 +114,61 @@ class InstantPayments:
         starting_after: str | None = None,
         ending_before: str | None = None,
     ) -> AsyncPager[InstantPayment]:
-        """List payments: ``await`` it for one page, or ``async for`` over everything.
+        """List payments: ``await`` it for one page, or use ``async for`` to get all of them.
 
         Args:
-            account_id: only this account's.
-            account_number_id: only this account number's.
+            account_id: only payments of this account.
+            account_number_id: only payments of this account number.
             direction: ``outgoing`` or ``incoming``.
             status: our side.
-            counterparty_status: their side.
+            counterparty_status: the other side.
             return_request_status: only payments with a return request in this status.
-            created_after: aware times of creation; likewise the next three.
+            created_after: an aware time of creation, like the next three.
             created_on_or_after: see above.
             created_before: see above.
             created_on_or_before: see above.
             limit: objects on a page, 1 to 100; the bank's default is 10.
-            starting_after: a payment's ID; the list goes on behind it.
-            ending_before: a payment's ID; the list is walked backwards from it.
+            starting_after: a payment's ID; the list continues after it.
+            ending_before: a payment's ID; the list goes backwards from it.
         """
-        filters = {name: value for name, value in locals().items() if name != "self"}
-        return AsyncPager(queries.payments(filters), self._page)
+        query = queries.payments(
+            account_id=account_id,
+            account_number_id=account_number_id,
+            direction=direction,
+            status=status,
+            counterparty_status=counterparty_status,
+            return_request_status=return_request_status,
+            created_after=created_after,
+            created_on_or_after=created_on_or_after,
+            created_before=created_before,
+            created_on_or_before=created_on_or_before,
+            limit=limit,
+            starting_after=starting_after,
+            ending_before=ending_before,
+        )
+        return AsyncPager(query, self._get_page)
 
     async def cancel(self, payment_id: str, *, idempotency_key: str | None = None) -> InstantPayment:
         """Cancel a payment that has not been submitted yet: from ``created`` or ``under_review`` only.
 
-        The bank's description has no key here, so after silence the payment is read, and what it says decides.
+        The bank's description has no key here. So if no response arrived, the payment is read, and its status decides.
 
         Returns:
             The canceled payment.
         """
-        caller = self._caller(idempotency_key)
-        request = requests.cancel(
-            payment_id, caller.new_idempotency_key() if idempotency_key is None else idempotency_key
-        )
-        return await self._settled(caller, request, payment_id, lambda payment: payment.status == Status.CANCELED)
+        key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
+        request = requests.cancel(payment_id, key)
+        return await self._call_and_verify(request, payment_id, lambda payment: payment.status == Status.CANCELED)
 
     async def return_payment(
         self,
         payment_id: str,
         *,
-        reason: str,
+        reason: ReturnReason | ReturnReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
     ) -> InstantPayment:
-        """Return a payment that was received. An active return request is accepted by this.
+        """Return a payment that was received. This accepts an active return request.
 
         Args:
             payment_id: the incoming payment.
@@ -150,20 +179,18 @@ class InstantPayments:
         Returns:
             The NEW outgoing payment.
         """
-        caller = self._caller(idempotency_key)
-        key = caller.new_idempotency_key() if idempotency_key is None else idempotency_key
-        request = requests.reasoned_request(requests.RETURN, payment_id, reason, additional_information, key)
-        return await caller.call(request, _payment)
+        request = self._reasoned_request(requests.RETURN, payment_id, reason, additional_information, idempotency_key)
+        return await self._executor.call(request, _read_payment)
 
     async def request_return(
         self,
         payment_id: str,
         *,
-        reason: str,
+        reason: ReturnRequestReason | ReturnRequestReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
     ) -> InstantPayment:
-        """Ask the counterparty to give a posted outgoing payment back.
+        """Ask the counterparty to return a posted outgoing payment.
 
         Args:
             payment_id: the outgoing payment.
@@ -176,46 +203,45 @@ class InstantPayments:
             The same payment, with a new entry in ``return_requests``.
 
         Raises:
-            ConflictError: a request is active already. After silence, an active one with our reason counts as ours.
+            ConflictError: a return request is already active. If an earlier attempt got no response, an active request
+                with the same reason is taken to be the one we sent.
         """
-        caller = self._caller(idempotency_key)
-        key = caller.new_idempotency_key() if idempotency_key is None else idempotency_key
-        request = requests.reasoned_request(requests.REQUEST_RETURN, payment_id, reason, additional_information, key)
+        request = self._reasoned_request(
+            requests.REQUEST_RETURN, payment_id, reason, additional_information, idempotency_key
+        )
 
         def is_ours(payment: InstantPayment) -> bool:
             active = payment.active_return_request
             return active is not None and active.reason == reason
 
-        return await self._settled(caller, request, payment_id, is_ours)
+        return await self._call_and_verify(request, payment_id, is_ours)
 
     async def reject_return_request(
         self,
         payment_id: str,
         *,
-        reason: str,
+        reason: ReturnRequestRejectionReason | ReturnRequestRejectionReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
     ) -> InstantPayment:
-        """Turn down the return request that waits for our answer.
+        """Reject the return request that waits for our decision.
 
-        The bank's description has no key here, so after silence the payment is read, and what it says decides.
+        The bank's description has no key here. So if no response arrived, the payment is read, and its status decides.
 
         Args:
             payment_id: the incoming payment.
             reason: one of ``leadpay.client.requests.REJECTION_REASONS``.
             additional_information: at most 140 characters; required with ``narrative``.
-            idempotency_key: goes along, for the day when the bank looks at it.
+            idempotency_key: is sent all the same, in case the bank looks at it.
 
         Returns:
             The same payment.
         """
-        caller = self._caller(idempotency_key)
-        key = caller.new_idempotency_key() if idempotency_key is None else idempotency_key
-        request = requests.reasoned_request(
-            requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, key
+        request = self._reasoned_request(
+            requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, idempotency_key
         )
-        # Somebody's earlier rejection is told from ours by its time.
-        since = datetime.fromtimestamp(caller.clock.now(), UTC) - CLOCK_SKEW
+        # The time tells our rejection from an earlier one.
+        since = datetime.fromtimestamp(self._executor.clock.now(), UTC) - CLOCK_SKEW
 
         def is_rejected(payment: InstantPayment) -> bool:
             return payment.active_return_request is None and any(
@@ -226,26 +252,30 @@ class InstantPayments:
                 for one in payment.return_requests
             )
 
-        return await self._settled(caller, request, payment_id, is_rejected)
+        return await self._call_and_verify(request, payment_id, is_rejected)
 
-    async def _settled(
-        self, caller: RequestExecutor, request: Request, payment_id: str, has_happened: Callable[[InstantPayment], bool]
+    def _reasoned_request(
+        self,
+        operation: ReasonedOperation,
+        payment_id: str,
+        reason: str,
+        additional_information: str | None,
+        idempotency_key: str | None,
+    ) -> Request:
+        key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
+        return requests.reasoned_request(operation, payment_id, reason, additional_information, key)
+
+    async def _call_and_verify(
+        self, request: Request, payment_id: str, has_happened: Callable[[InstantPayment], bool]
     ) -> InstantPayment:
-        """Call; where the bank's answers leave it open, read the payment and look."""
+        """Call; if the responses leave the outcome unknown, read the payment and look."""
 
-        async def settle(deadline: float) -> InstantPayment | None:
-            payment = await caller.call(requests.retrieve(payment_id), _payment, deadline=deadline)
+        async def verify(deadline: float) -> InstantPayment | None:
+            payment = await self._executor.call(requests.retrieve(payment_id), _read_payment, deadline=deadline)
             return payment if has_happened(payment) else None
 
-        return await caller.call(request, _payment, settle=settle)
+        return await self._executor.call(request, _read_payment, verify=verify)
 
-    async def _page(self, query: Mapping[str, Any]) -> tuple[tuple[InstantPayment, ...], bool]:
-        return await self._caller().call(queries.request(_PATH, query), lambda body: read_page(body, _listed))
-
-
-def _payment(body: bytes) -> InstantPayment:
-    return read(body, InstantPayment)
-
-
-def _listed(data: Any) -> InstantPayment:
-    return structure(data, InstantPayment)
+    async def _get_page(self, query: Mapping[str, Any]) -> tuple[tuple[InstantPayment, ...], bool]:
+        read_body = partial(read_page, read=partial(structure, cls=InstantPayment))
+        return await self._executor.call(queries.request(_PATH, query), read_body)

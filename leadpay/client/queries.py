@@ -15,43 +15,43 @@ _ENUMS: Final[Mapping[str, type[OpenEnum]]] = {
     "counterparty_status": CounterpartyStatus,
     "return_request_status": ReturnRequestStatus,
 }
-_TIMES: Final = ("after", "on_or_after", "before", "on_or_before")
 
 
-def payments(filters: Mapping[str, Any]) -> dict[str, Any]:
+def payments(*, account_id: str | None, account_number_id: str | None, **filters: Any) -> dict[str, Any]:
     """Check the filters of the list of payments, and write them as query parameters."""
-    checks = Validator("list")
-    query = _page(checks, filters, "instant_payment")
-    for name, kind in (("account_id", "account"), ("account_number_id", "account_number")):
-        if filters[name] is not None:
-            checks.id(name, filters[name], kind)
-            query[name] = filters[name]
+    validator = Validator("list")
+    query = _page(validator, "instant_payment", filters)
+    if account_id is not None:
+        validator.id("account_id", account_id, "account")
+        query["account_id"] = account_id
+    if account_number_id is not None:
+        validator.id("account_number_id", account_number_id, "account_number")
+        query["account_number_id"] = account_number_id
     for name, enum in _ENUMS.items():
         value = filters[name]
         if value is not None:
             if not isinstance(value, str) or not enum(value).is_known:
-                checks.refuse(name, f"must be one of {', '.join(enum)}")
+                validator.error(name, f"must be one of {', '.join(enum)}")
             query[name] = value
-    checks.done()
+    validator.raise_if_invalid()
     return query
 
 
-def events(filters: Mapping[str, Any]) -> dict[str, Any]:
+def events(*, types: Collection[str] | None, object_id: str | None, **filters: Any) -> dict[str, Any]:
     """Check the filters of the list of events, and write them as query parameters."""
-    checks = Validator("list")
-    query = _page(checks, filters, "event")
-    types = filters["types"]
+    validator = Validator("list")
+    query = _page(validator, "event", filters)
     if types is not None:
         if isinstance(types, str) or not isinstance(types, Collection) or not types:
-            checks.refuse("types", "must be a list of event types")
+            validator.error("types", "must be a list of event types")
         elif not all(isinstance(one, str) and EventType(one).current.is_known for one in types):
-            checks.refuse("types", "must be on the bank's list of event types")
+            validator.error("types", "must be on the bank's list of event types")
         else:
             query["events"] = [str(EventType(one).current) for one in types]
-    if filters["object_id"] is not None:
-        checks.object_id(filters["object_id"])
-        query["object_id"] = filters["object_id"]
-    checks.done()
+    if object_id is not None:
+        validator.object_id(object_id)
+        query["object_id"] = object_id
+    validator.raise_if_invalid()
     return query
 
 
@@ -61,28 +61,28 @@ def request(path: str, query: Mapping[str, Any]) -> Request:
     return Request("list", RetrySafety.SAFE, "GET", f"{path}?{encoded}" if encoded else path)
 
 
-def _page(checks: Validator, filters: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Write what both lists have: the limit, the cursor, and the times of creation."""
+def _page(validator: Validator, kind: str, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the filters of both lists: the limit, the cursor, and the times of creation."""
     query: dict[str, Any] = {}
     limit = filters["limit"]
     if limit is not None:
         if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
-            checks.refuse("limit", f"must be an int from 1 to {MAX_LIMIT}")
+            validator.error("limit", f"must be an int from 1 to {MAX_LIMIT}")
         query["limit"] = limit
     for name in ("starting_after", "ending_before"):
         if filters[name] is not None:
-            checks.id(name, filters[name], kind)
+            validator.id(name, filters[name], kind)
             query[name] = filters[name]
     if filters["starting_after"] is not None and filters["ending_before"] is not None:
-        checks.refuse("ending_before", "cannot be combined with starting_after")
-    for name in _TIMES:
+        validator.error("ending_before", "cannot be combined with starting_after")
+    for name in ("after", "on_or_after", "before", "on_or_before"):
         value = filters[f"created_{name}"]
         if value is not None:
             if not isinstance(value, datetime) or value.utcoffset() is None:
-                checks.refuse(f"created_{name}", "must be an aware datetime")
+                validator.error(f"created_{name}", "must be an aware datetime")
                 continue
             try:
                 query[f"created_at[{name}]"] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
             except OverflowError:
-                checks.refuse(f"created_{name}", "must be within the years 1 to 9999 in UTC")
+                validator.error(f"created_{name}", "must be within the years 1 to 9999 in UTC")
     return query

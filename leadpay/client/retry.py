@@ -9,23 +9,23 @@ import attrs
 from leadpay.errors import ConfigurationError
 
 MAX_RETRY_AFTER_DIGITS: Final = 9
-"""Longest ``Retry-After`` in seconds that is read, in digits: thirty years, and a bound on big integers."""
+"""Most digits of a ``Retry-After`` in seconds that is read: thirty years, and a bound on big integers."""
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """Exponential pauses with full jitter, bounded in number; the call's deadline bounds them in time.
 
-    Full jitter: each pause is drawn evenly between zero and the exponential one, so that callers who failed together
-    don't come back together. What the bank asks for in ``Retry-After`` is never undercut.
+    Full jitter: each pause is drawn evenly between zero and the exponential one, so that calls that failed together
+    don't come back together. A pause is never shorter than the bank asks for in ``Retry-After``.
     """
 
     max_attempts: int = 5
-    """Attempts in all. Five, with the pauses below, span a short outage and stay within a payment's twenty seconds."""
+    """Attempts in all. Five, with the pauses below, span a short outage within the twenty seconds of a payment."""
     base: float = 0.25
-    """The first pause is drawn from zero to so many seconds; each later one from twice as many."""
+    """The first pause is drawn from zero to so many seconds; the limit doubles for each later one."""
     cap: float = 8.0
-    """The longest pause of our own choosing, in seconds."""
+    """The longest pause without a ``Retry-After``, in seconds."""
 
     def __attrs_post_init__(self) -> None:
         if type(self.max_attempts) is not int or self.max_attempts < 1:
@@ -47,7 +47,7 @@ class RetryPolicy:
         """
         if attempt >= self.max_attempts:
             return None
-        # The exponent is bounded, since a large one has no float.
+        # The exponent is bounded, since a float cannot hold a large power.
         pause = random * min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
         pause = max(pause, retry_after or 0.0)
         return pause if pause < left else None
@@ -61,7 +61,7 @@ def retry_after(header: str | None, *, now: float) -> float | None:
         now: the present time in seconds since 1970.
 
     Returns:
-        Seconds to wait, not below 0; None if there is nothing that can be read.
+        Seconds to wait, not below 0; None if there is no readable value.
     """
     if header is None:
         return None
@@ -72,6 +72,6 @@ def retry_after(header: str | None, *, now: float) -> float | None:
         when = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    # An HTTP date is in GMT, also where it forgets to say so.
+    # An HTTP date is in GMT, also if it has no time zone.
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.fromtimestamp(now, UTC)).total_seconds())

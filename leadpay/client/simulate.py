@@ -1,22 +1,31 @@
-"""The five simulations. They answer at once and take effect later, as webhooks; sandbox environments only."""
+"""The five simulations. They return at once and take effect later, as webhooks; in sandbox environments only."""
 
 from typing import Any
 
 from leadpay.client import requests
-from leadpay.client.executor import Open, RequestExecutor
-from leadpay.client.requests import Request, Simulation
+from leadpay.client.executor import RequestExecutor
+from leadpay.client.requests import CounterpartyRejectionReasonLiteral, Request, Simulation
+from leadpay.converter import decode
+from leadpay.enums import (
+    ReturnReason,
+    ReturnReasonLiteral,
+    ReturnRequestReason,
+    ReturnRequestReasonLiteral,
+    ReturnRequestRejectionReason,
+)
+from leadpay.errors import ConfigurationError
 from leadpay.models import Agent, Party
-from leadpay.wire import decode
 
 
 class Simulate:
-    """``lead.simulate``: lets the bank's sandbox do what the world would do.
+    """``lead.simulate``: makes the bank's sandbox do what a counterparty would do.
 
     Raises ConfigurationError on production, before anything is sent.
     """
 
-    def __init__(self, caller: Open) -> None:
-        self._caller = caller
+    def __init__(self, executor: RequestExecutor, *, allowed: bool = True) -> None:
+        self._executor = executor
+        self._allowed = allowed
 
     async def incoming(
         self,
@@ -29,8 +38,7 @@ class Simulate:
         end_to_end_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Let a payment of ``amount`` cents come in."""
-        caller = self._caller(idempotency_key)
+        """Simulate an incoming payment of ``amount`` cents."""
         request = requests.simulate_incoming(
             account_number_id=account_number_id,
             amount=amount,
@@ -38,21 +46,21 @@ class Simulate:
             debtor_agent=debtor_agent,
             description=description,
             end_to_end_id=end_to_end_id,
-            key=_key(caller, idempotency_key),
+            key=self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key,
         )
-        await _do(caller, request)
+        await self._call(request)
 
     async def incoming_return(
         self,
         payment_id: str,
         *,
         amount: int,
-        reason: str,
+        reason: ReturnReason | ReturnReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Let the counterparty give ``amount`` cents of an outgoing payment back."""
-        await self._about(
+        """Simulate that the counterparty returns ``amount`` cents of an outgoing payment."""
+        await self._simulate(
             requests.INCOMING_RETURN,
             payment_id,
             idempotency_key,
@@ -65,12 +73,12 @@ class Simulate:
         self,
         payment_id: str,
         *,
-        reason: str,
+        reason: ReturnRequestReason | ReturnRequestReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Let the counterparty ask for an incoming payment back."""
-        await self._about(
+        """Simulate that the counterparty requests the return of an incoming payment."""
+        await self._simulate(
             requests.INCOMING_RETURN_REQUEST,
             payment_id,
             idempotency_key,
@@ -82,12 +90,12 @@ class Simulate:
         self,
         payment_id: str,
         *,
-        reason: str,
+        reason: ReturnRequestRejectionReason | CounterpartyRejectionReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
-        """Let the counterparty turn our return request down."""
-        await self._about(
+        """Simulate that the counterparty rejects our return request."""
+        await self._simulate(
             requests.INCOMING_REJECTION,
             payment_id,
             idempotency_key,
@@ -96,23 +104,33 @@ class Simulate:
         )
 
     async def incoming_return_request_acceptance(self, payment_id: str, *, idempotency_key: str | None = None) -> None:
-        """Let the counterparty accept our return request."""
-        await self._about(requests.INCOMING_ACCEPTANCE, payment_id, idempotency_key)
+        """Simulate that the counterparty accepts our return request."""
+        await self._simulate(requests.INCOMING_ACCEPTANCE, payment_id, idempotency_key)
 
-    async def _about(self, kind: Simulation, payment_id: str, key: str | None, **fields: Any) -> None:
-        caller = self._caller(key)
-        await _do(caller, requests.simulate(kind, payment_id, key=_key(caller, key), **fields))
+    async def _simulate(
+        self,
+        simulation: Simulation,
+        payment_id: str,
+        idempotency_key: str | None,
+        **fields: Any,
+    ) -> None:
+        request = requests.simulate(
+            simulation,
+            payment_id,
+            key=self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key,
+            **fields,
+        )
+        await self._call(request)
+
+    async def _call(self, request: Request) -> None:
+        if not self._allowed:
+            raise ConfigurationError(
+                "simulate: production cannot be simulated; use the sandbox", idempotency_key=request.key
+            )
+        await self._executor.call(request, _check_json)
 
 
-def _key(caller: RequestExecutor, idempotency_key: str | None) -> str:
-    return caller.new_idempotency_key() if idempotency_key is None else idempotency_key
-
-
-async def _do(caller: RequestExecutor, request: Request) -> None:
-    await caller.call(request, _look)
-
-
-def _look(body: bytes) -> None:
-    """See that the answer is JSON, or, as the simulations' is, empty."""
+def _check_json(body: bytes) -> None:
+    """Check that the body is JSON, or empty, as the simulations' is."""
     if body:
         decode(body)

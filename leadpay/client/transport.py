@@ -1,44 +1,38 @@
 """One Request in, one Response or one LeadError out. The only file here that knows aiohttp's errors."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
-from multidict import CIMultiDict, istr
 from yarl import URL
 
-from leadpay.client.limit import SingleTimeLimit, TimeLimit
 from leadpay.client.requests import Request
 from leadpay.config import Timeouts
-from leadpay.errors import NoAnswerError, RequestNotSentError
+from leadpay.errors import ConfigurationError, LeadError, NoAnswerError, RequestNotSentError
+
+MAX_CONNECTIONS: Final = 100
+"""Most connections that a session of our own opens to the bank; further calls wait."""
 
 MAX_RESPONSE_BYTES: Final = 16_777_216
-"""Largest answer that is read, in bytes, after decompression: sixty times a full page of the longest payments."""
-
-# Copied for each call: with names in lower case already, aiohttp prepares them in two thirds of the time of a dict. And
-# as istr, since aiohttp goes through them twice, and any other name is made one each time.
-_ALWAYS: Final = CIMultiDict({istr("Accept"): "application/json"})
-_WITH_BODY: Final = CIMultiDict({**_ALWAYS, istr("Content-Type"): "application/json"})
-_AUTHORIZATION: Final = istr("Authorization")
-_IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
+"""Largest response that is read, in bytes, after decompression: sixty times a full page of the longest payments."""
 
 MIN_TIMEOUT: Final = 0.001
-"""Shortest time that connecting is given, in seconds: to aiohttp, zero means for ever."""
+"""Shortest time to connect, in seconds: to aiohttp, zero means no limit."""
 
 MARGIN: Final = 0.02
-"""How much earlier connecting ends than the attempt, in seconds, where time is short: when both end at once, nobody can
-tell that nothing was sent. An event loop at work comes to look at its timers more often."""
-
-MAX_URLS: Final = 32
-"""Most URLs that are kept ready: all without an ID in them, and some with one."""
+"""How much earlier connecting must end than the attempt, in seconds, where time is short. If both ended at once, it
+would be unknown whether the request was sent. A busy event loop looks at its timers more often than this."""
 
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
-"""No connection came about (DNS, connect, TLS, proxy), so the bank surely saw nothing."""
+"""There was no connection (DNS, connect, TLS, proxy), so the bank received nothing."""
 
 
 class Response(NamedTuple):
-    """What came back."""
+    """The response to one request."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,92 +43,126 @@ class Response(NamedTuple):
         return f"Response({self.status})"
 
 
-Send: TypeAlias = Callable[[Request, str | None, float], Awaitable[Response]]
-"""Sends one request with a token, or without, within so many seconds. Tests pass a function of their own."""
-
-
 class Transport:
-    """Sends requests through an aiohttp session, whatever that session's own defaults are."""
+    """Sends requests through an aiohttp session, whatever that session's own defaults are.
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, timeouts: Timeouts) -> None:
-        self._session = session
+    Args:
+        base_url: the bank's address.
+        timeouts: how long to wait.
+        session: a borrowed session, which is never closed here; if left out, one is made on first use.
+    """
+
+    def __init__(self, base_url: str, timeouts: Timeouts, session: aiohttp.ClientSession | None = None) -> None:
+        self.base_url = base_url
         self._timeouts = timeouts
-        self._full = timeouts.connect + timeouts.read
-        self._usual = TimeLimit(self._full), self._until_connected(self._full)
-        # The path of most calls is always the same; to find its URL in yarl's own cache takes seven times as long.
-        self._url = lru_cache(maxsize=MAX_URLS)(lambda path: URL(base_url + path, encoded=True))
+        self._total = timeouts.connect + timeouts.read
+        self._borrowed = session
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Get ready: on first use, bind to the running event loop and make a session if none was borrowed.
+
+        Raises:
+            ConfigurationError: the client is closed, or the client or its session cannot be used here.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise ConfigurationError("this client is closed; make a new one")
+        if self._loop is loop:
+            return
+        if self._loop is not None:
+            raise ConfigurationError("this client belongs to another event loop; make one for each")
+        session = self._borrowed
+        if session is None:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        elif getattr(session, "_loop", loop) is not loop:
+            # Otherwise each call would fail within aiohttp, and it would be unknown what was sent.
+            raise ConfigurationError("session: belongs to another event loop")
+        elif session.trust_env and _is_in_netrc(self.base_url):
+            raise ConfigurationError(
+                "session: trusts the environment, whose netrc file has a login for the bank's host, which contradicts "
+                "the bank's token; make the session without trust_env, or remove the login"
+            )
+        self._session, self._loop = session, loop
+
+    async def aclose(self) -> None:
+        """Close the session if it is our own. To close again does nothing."""
+        self._closed = True
+        if self._session is not None and self._borrowed is None:
+            await self._session.close()
 
     async def send(self, request: Request, token: str | None, left: float) -> Response:
         """Send once.
 
         Args:
             request: what to send.
-            token: who we are; None where the token itself is asked for.
-            left: seconds that remain of the call; none may be left.
+            token: the access token; None for the request that asks for one.
+            left: seconds that remain of the call; there may be none.
 
         Raises:
-            RequestNotSentError: no connection came about.
-            NoAnswerError: the connection was lost, or time ran out, at whatever point after that.
+            RequestNotSentError: there was no connection.
+            NoAnswerError: the connection was lost, or time ran out, at any point after that.
         """
-        if self._session.closed:
+        session = self._session
+        if session is None or session.closed:
             raise RequestNotSentError("no connection to the bank: the session is closed")
-        limit, timeout = self._usual if left >= self._full else (SingleTimeLimit(left), self._until_connected(left))
-        wait = limit.begin()
-        response = None
+        headers = {"Accept": "application/json"}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if request.key is not None:
+            headers["Idempotency-Key"] = request.key
+        connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
         try:
-            try:
-                # Without `async with`, which would release the connection once more after the last byte has done so.
-                response = await self._session.request(
+            async with (
+                asyncio.timeout(min(left, self._total)),
+                session.request(
                     request.method,
-                    self._url(request.path),
+                    URL(self.base_url + request.path, encoded=True),
                     data=request.body,
-                    headers=_headers(request, token),
-                    timeout=timeout,
-                    # A redirect could carry the token elsewhere.
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(connect=connect, sock_connect=connect),
+                    # A redirect could take the token elsewhere.
                     allow_redirects=False,
                     raise_for_status=False,
-                )
-                # Most answers are whole by now, so that there is nothing to wait for.
-                body = response.content.read_nowait() if response.content.is_eof() else await _read(response)
-            except BaseException as error:
-                if response is not None:
-                    response.close()
-                limit.end(wait, error)
-                raise
-            limit.end(wait)
-            if not response.closed:
-                # Its last byte did not release the connection, as after 101, which nobody asked for.
-                response.close()
-            whole = body if len(body) <= MAX_RESPONSE_BYTES else None
-            # As a NamedTuple's own __new__ does it, in half the time.
-            return tuple.__new__(Response, (response.status, response.headers, whole))
+                ) as response,
+            ):
+                return Response(response.status, response.headers, await _read(response))
         except _NOT_SENT as error:
-            raise RequestNotSentError(f"no connection to the bank: {type(error).__name__}") from None
-        except Exception as error:  # noqa: BLE001 - whatever aiohttp, ssl or zlib raise: nobody knows what the bank saw
-            raise NoAnswerError(f"no answer from the bank: {type(error).__name__}") from None
-
-    def _until_connected(self, left: float) -> aiohttp.ClientTimeout:
-        """Say how long aiohttp may take until it has a connection; the limit beside it is for all of an attempt."""
-        connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
-        return aiohttp.ClientTimeout(connect=connect, sock_connect=connect)
+            failure: LeadError = RequestNotSentError(f"no connection to the bank: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - aiohttp, ssl or zlib: it is unknown what the bank received
+            failure = NoAnswerError(f"no answer from the bank: {type(error).__name__}")
+        # Raised here, so that aiohttp's error, whose frames hold the request and this task, is not its context.
+        raise failure
 
 
-def _headers(request: Request, token: str | None) -> CIMultiDict[str]:
-    headers = (_ALWAYS if request.body is None else _WITH_BODY).copy()
-    if token is not None:
-        headers[_AUTHORIZATION] = f"Bearer {token}"
-    if request.key is not None:
-        headers[_IDEMPOTENCY_KEY] = request.key
-    return headers
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read until the end, or until it is too much, whatever the headers promise."""
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read until the end; None if it is too much, whatever the headers promise."""
     chunks: list[bytes] = []
     size = 0
-    while size <= MAX_RESPONSE_BYTES and not response.content.at_eof():
+    while not response.content.at_eof():
         chunks.append(await response.content.readany())
         size += len(chunks[-1])
-    if size > MAX_RESPONSE_BYTES:
-        response.close()
+        if size > MAX_RESPONSE_BYTES:
+            response.close()
+            return None
     return b"".join(chunks)
+
+
+def _is_in_netrc(url: str) -> bool:
+    """Say whether aiohttp would find a login for a URL's host in a netrc file, the host's own or the default one.
+
+    It then refuses each request that has a token before it is sent, in an error that looks like any other.
+    """
+    from netrc import NetrcParseError, netrc  # noqa: PLC0415 - few sessions trust the environment
+
+    try:
+        path = os.environ.get("NETRC") or Path.home() / ("_netrc" if os.name == "nt" else ".netrc")
+        return netrc(str(path)).authenticators(urlsplit(url).hostname or "") is not None
+    except (OSError, RuntimeError, NetrcParseError):
+        return False

@@ -1,6 +1,6 @@
-"""What we send is checked before it leaves: the limits, and the class that gathers what is wrong. Pure.
+"""What we send is checked before it leaves: the limits, and the class that collects what is wrong. Pure.
 
-The limits are the bank's, from the pages of the single operations. A request with several faults names them all.
+The limits are the bank's, from the pages of the single operations. The error names all faults of a request.
 """
 
 import re
@@ -30,12 +30,14 @@ _IDS: Final[Mapping[str, re.Pattern[str]]] = {
 _OBJECT_ID: Final = re.compile(
     r"(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+", re.ASCII
 )
-ROUTING_NUMBER_LENGTH: Final = 9
-"""Digits of a routing number. Nothing more is checked: the bank's own example, 111000111, has a wrong check digit."""
+# The check digit is not checked: the bank's own example, 111000111, has a wrong one.
+_ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
+# A key is sent in a header, where spaces at its ends would be lost.
+_KEY: Final = re.compile(rf"(?! )[ -~]{{1,{MAX_KEY}}}(?<! )")
 
 
 class Validator:
-    """Gathers what is wrong with a request."""
+    """Collects what is wrong with a request."""
 
     __slots__ = ("_key", "_operation", "_problems")
 
@@ -43,66 +45,66 @@ class Validator:
         self._operation = operation
         self._key = key
         self._problems: list[Problem] = []
-        if key is not None and not _is_key(key):
+        if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
             self._key = None
-            self.refuse("idempotency_key", f"must be 1 to {MAX_KEY} printable ASCII characters, no space at the ends")
+            self.error("idempotency_key", f"must be 1 to {MAX_KEY} printable ASCII characters, no space at the ends")
 
-    def refuse(self, parameter: str, reason: str, within: str = "") -> None:
-        """Note one fault of a parameter, or of a field within one."""
-        self._problems.append(Problem(f"{within}.{parameter}" if within else parameter, reason))
+    def error(self, parameter: str, reason: str) -> None:
+        """Add one fault of a parameter."""
+        self._problems.append(Problem(parameter, reason))
 
-    def done(self) -> None:
-        """Raise InvalidRequestError if there was a fault."""
+    def raise_if_invalid(self) -> None:
+        """Raise InvalidRequestError if there is a fault."""
         if self._problems:
             raise InvalidRequestError(self._problems, operation=self._operation, idempotency_key=self._key)
 
     def amount(self, value: object) -> None:
         """Check an amount in cents."""
         if type(value) is not int:
-            self.refuse("amount", f"must be an int of cents, not {type(value).__name__}")
+            self.error("amount", f"must be an int of cents, not {type(value).__name__}")
         elif not 0 <= value <= MAX_AMOUNT:
-            self.refuse("amount", "must be from 0 to 2**63 - 1 cents")
+            self.error("amount", "must be from 0 to 2**63 - 1 cents")
 
     def id(self, parameter: str, value: object, kind: str) -> None:
         """Check an ID before it becomes part of a URL."""
         if not isinstance(value, str) or not _IDS[kind].fullmatch(value):
-            self.refuse(parameter, f"must be an ID such as {kind}_xyz123")
+            self.error(parameter, f"must be an ID such as {kind}_xyz123")
 
     def object_id(self, value: object) -> None:
         """Check the ID of an object of any of the products that have events."""
         if not isinstance(value, str) or not _OBJECT_ID.fullmatch(value):
-            self.refuse("object_id", "must be an object's ID such as instant_payment_xyz123")
+            self.error("object_id", "must be an object's ID such as instant_payment_xyz123")
 
-    def text(self, parameter: str, value: object, longest: int, shortest: int = 0, within: str = "") -> None:
-        """Check a text by its length."""
+    def text(self, parameter: str, value: object, longest: int, shortest: int = 0) -> None:
+        """Check a text: its length, and that it can be encoded."""
         if not isinstance(value, str):
-            self.refuse(parameter, f"must be a string, not {type(value).__name__}", within)
+            self.error(parameter, f"must be a string, not {type(value).__name__}")
         elif not shortest <= len(value) <= longest:
             least = f"{shortest} to " if shortest else "at most "
-            self.refuse(parameter, f"must have {least}{longest} characters", within)
+            self.error(parameter, f"must have {least}{longest} characters")
         elif not value.isascii() and not _is_unicode(value):
-            self.refuse(parameter, "must be valid Unicode", within)
+            self.error(parameter, "must be valid Unicode")
 
-    def routing_number(self, value: object, within: str = "") -> None:
+    def routing_number(self, parameter: str, value: object) -> None:
         """Check for nine digits."""
-        if not (isinstance(value, str) and len(value) == ROUTING_NUMBER_LENGTH and value.isascii() and value.isdigit()):
-            self.refuse("routing_number", "must be a string of nine digits", within)
+        if not isinstance(value, str) or not _ROUTING_NUMBER.fullmatch(value):
+            self.error(parameter, "must be a string of nine digits")
 
     def party(self, parameter: str, value: object) -> dict[str, Any]:
         """Check a debtor or a creditor, and write it."""
         if not isinstance(value, Party):
-            self.refuse(parameter, f"must be a Party, not {type(value).__name__}")
+            self.error(parameter, f"must be a Party, not {type(value).__name__}")
             return {}
-        self.text("name", value.name, NAME_LENGTHS[1], NAME_LENGTHS[0], parameter)
-        self.text("account_number", value.account_number, ACCOUNT_NUMBER_LENGTHS[1], 1, parameter)
+        self.text(f"{parameter}.name", value.name, NAME_LENGTHS[1], NAME_LENGTHS[0])
+        self.text(f"{parameter}.account_number", value.account_number, ACCOUNT_NUMBER_LENGTHS[1], 1)
         return {"name": value.name, "account_number": value.account_number}
 
     def agent(self, parameter: str, value: object) -> dict[str, Any]:
         """Check a financial institution, and write it."""
         if not isinstance(value, Agent):
-            self.refuse(parameter, f"must be an Agent, not {type(value).__name__}")
+            self.error(parameter, f"must be an Agent, not {type(value).__name__}")
             return {}
-        self.routing_number(value.routing_number, parameter)
+        self.routing_number(f"{parameter}.routing_number", value.routing_number)
         return {"routing_number": value.routing_number}
 
     def reason(
@@ -113,24 +115,13 @@ class Validator:
         if not isinstance(value, str) or value not in allowed:
             current = OLDER_SPELLINGS.get(value, "") if isinstance(value, str) else ""
             hint = f"; the older spelling is now {current}" if current in allowed else ""
-            self.refuse("reason", f"must be one of {', '.join(allowed)}{hint}")
+            self.error("reason", f"must be one of {', '.join(allowed)}{hint}")
         elif value in needs_text and not additional_information:
-            self.refuse("additional_information", f"is required with the reason {value}")
+            self.error("additional_information", f"is required with the reason {value}")
         if additional_information is not None:
             self.text("additional_information", additional_information, MAX_DESCRIPTION)
             body["additional_information"] = additional_information
         return body
-
-
-def _is_key(value: object) -> bool:
-    """A key travels in a header, where spaces at its ends would get lost."""
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= MAX_KEY
-        and value.isascii()
-        and value.isprintable()
-        and value.strip() == value
-    )
 
 
 def _is_unicode(value: str) -> bool:

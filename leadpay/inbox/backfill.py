@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from leadpay.clock import Clock, SystemClock, moment
-from leadpay.converter import unstructure
+from leadpay.clock import Clock, SystemClock, utc_datetime
+from leadpay.converter import encode, unstructure
 from leadpay.errors import ConfigurationError, LeadError
 from leadpay.inbox import Inbox
 from leadpay.models import Event
-from leadpay.wire import encode
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient
@@ -94,7 +93,7 @@ async def backfill(
     if overlap < timedelta() or (since is not None and since.tzinfo is None):
         raise ConfigurationError("since must be an aware time, and overlap must not be negative")
     clock = clock or SystemClock()
-    now = moment(clock.now())
+    now = utc_datetime(clock.now())
     mark = await inbox.watermark()
     start = since or await _start(inbox, mark, now, overlap)
     # A walk by hand that leaves a gap behind it doesn't move the watermark over that gap.

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from typing import Any, Final, Protocol, Self, TypeAlias
 
-from leadpay.clock import Clock, SystemClock, moment
+from leadpay.clock import Clock, SystemClock, utc_datetime
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
 from leadpay.instrumentation import Observer, WebhookReceived, notify
 from leadpay.models import Event
@@ -148,7 +148,7 @@ class WebhookReceiver:
         elif self._inbox is None:
             status, result = await self._handle(event, now)
         else:
-            status, result = await self._store(self._inbox, event, body, moment(now))
+            status, result = await self._store(self._inbox, event, body, utc_datetime(now))
         if self._observer is not None:
             notify(self._observer, _fact(status, result, event, self._clock.monotonic() - start))
         return status
@@ -218,7 +218,7 @@ class WebhookReceiver:
             return self._count(OK, "duplicate")
 
         def context() -> Context:
-            return Context(event=event, received_at=moment(now), client=self._client)
+            return Context(event=event, received_at=utc_datetime(now), client=self._client)
 
         once.running[event_id] = succeeded = None
         try:

@@ -1,4 +1,4 @@
-"""The benchmarks run, and say what they saw; how long anything took is no test's affair."""
+"""The benchmarks run and report results. No test checks how long anything took."""
 
 import asyncio
 import json
@@ -11,22 +11,22 @@ import pytest
 
 from benchmarks.plot import draw
 from benchmarks.receivers import OURS, bare, present, stock_cattrs
-from benchmarks.rounds import Answer, Contestant, Result, Run, compare, take_turns
+from benchmarks.rounds import Contestant, Report, Result, Run, compare, run_rounds
 from benchmarks.tables import as_data, from_data, markdown, text
 
 ROOT = Path(__file__).parents[2]
-NAMES, GOALS = ["the floor", "leadpay", "leadpay, too", "another"], ["", "<= 1.6", ">= 0.5", ""]
-ANSWER = Answer("work", "seconds", compare(NAMES, [[2, 4, 1, 24], [4, 6, 2, 48], [2, 3, 9, 24]], GOALS), ("a note",))
+NAMES, GOALS = ["the floor", "leadpay", "leadpay, tuned", "another"], ["", "<= 1.6", ">= 0.5", ""]
+REPORT = Report("work", "seconds", compare(NAMES, [[2, 4, 1, 24], [4, 6, 2, 48], [2, 3, 9, 24]], GOALS), ("a note",))
 
 
-def test_every_way_to_receive_that_needs_no_peer_receives_a_webhook() -> None:
-    """Each one is let receive a webhook before it is measured, so one that refuses it fails here."""
+def test_every_receiver_that_needs_no_peer_accepts_a_webhook() -> None:
+    """Each receiver is tried before it is measured, so one that refuses the webhook fails here."""
     names = [one.name for one in present((bare, *OURS, stock_cattrs))]
     assert names == ["hmac.digest + orjson.loads", "leadpay", "leadpay, receive()", "stock cattrs"]
 
 
-def test_contestants_take_turns_in_an_order_that_turns() -> None:
-    """Everybody warms up, and is first as often as the others."""
+def test_each_round_starts_with_another_contestant() -> None:
+    """All contestants warm up, and each is first equally often."""
     order: list[str] = []
 
     def contestant(name: str, cost: float) -> Contestant:
@@ -37,14 +37,14 @@ def test_contestants_take_turns_in_an_order_that_turns() -> None:
         work: Run = run
         return Contestant(name, work, "<= 2.0" if name == "b" else "")
 
-    results = asyncio.run(take_turns([contestant("a", 1), contestant("b", 3)], rounds=2, times=10))
+    results = asyncio.run(run_rounds([contestant("a", 1), contestant("b", 3)], rounds=2, times=10))
     assert "".join(order) == "ab" + "ab" + "ba"
     assert [(one.values, one.ratio, one.reached) for one in results] == [((1, 1), 1, None), ((3, 3), 3, False)]
 
 
-def test_a_result_is_the_median_of_its_rounds_ratios() -> None:
-    """Goals may be limits in either direction, and of a number where there is no floor."""
-    _, first, second, _ = ANSWER.results
+def test_a_result_is_the_median_of_the_ratios() -> None:
+    """A goal is an upper or a lower limit, of the ratio or, without a floor, of the value."""
+    _, first, second, _ = REPORT.results
     assert (first.ratio, first.reached) == (1.5, True)
     assert (second.ratio, second.reached) == (0.5, True)
     assert Result("x", (7,), (), "<= 5").reached is False
@@ -52,47 +52,51 @@ def test_a_result_is_the_median_of_its_rounds_ratios() -> None:
 
 
 def test_tables_show_the_goal_beside_the_result() -> None:
-    """As text with every contestant, and as markdown with those that have a goal."""
-    assert [line.split()[-2:] for line in text(ANSWER)][3:] == [
+    """Text has every contestant, and Markdown has those that have a goal."""
+    assert [line.split()[-2:] for line in text(REPORT)][3:] == [
         ["25%", "1.00"],
         ["1.6:", "reached"],
         ["0.5:", "reached"],
         ["25%", "12.00"],
     ]
-    assert [*markdown([ANSWER])][-2:] == [
+    assert [*markdown([REPORT])][-2:] == [
         "| work | the floor | **1.50** | ≤ 1.6 | another 12 |",
-        "| work: leadpay, too | the floor | **0.50** | ≥ 0.5 | as above |",
+        "| work: leadpay, tuned | the floor | **0.50** | ≥ 0.5 | as above |",
     ]
 
 
-def test_answers_survive_being_json() -> None:
-    """What --json prints, --read takes."""
-    assert from_data(json.loads(json.dumps(as_data(ANSWER)))) == ANSWER
+def test_reports_can_be_saved_as_json() -> None:
+    """--read reads the output of --json."""
+    assert from_data(json.loads(json.dumps(as_data(REPORT)))) == REPORT
 
 
-def test_a_plot_is_drawn_or_the_way_to_one_is_named(tmp_path: Path) -> None:
-    """Without matplotlib the error says which command brings it."""
+def test_a_plot_is_drawn(tmp_path: Path) -> None:
+    """Without matplotlib, the error names the command that installs it."""
     path = tmp_path / "plot.png"
     if find_spec("matplotlib") is None:
         with pytest.raises(SystemExit, match="uv run --group bench"):
-            draw([ANSWER], path)
+            draw([REPORT], path)
     else:
-        draw([ANSWER, ANSWER._replace(results=ANSWER.results[:2])], path)
+        draw([REPORT, REPORT._replace(results=REPORT.results[:2])], path)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_command_measures_and_prints_json(tmp_path: Path) -> None:
-    """One question, with few rounds; and the table of what it printed."""
+    """One benchmark runs with few rounds, and its output is read back into a table."""
 
     def printed(*arguments: str) -> str:
         command = [sys.executable, "-m", "benchmarks", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)  # noqa: S603 - our own
         return done.stdout
 
-    seen = printed("webhook", "--quick", "--json")
-    (answer,) = map(from_data, json.loads(seen))
-    assert [one.name for one in answer.results][:3] == ["hmac.digest + orjson.loads", "leadpay", "leadpay, receive()"]
-    assert {len(one.values) for one in answer.results} == {6}
-    (tmp_path / "seen.json").write_text(seen)
-    shown = printed("--read", str(tmp_path / "seen.json"), "--markdown")
+    saved = printed("webhook", "--quick", "--json")
+    (report,) = map(from_data, json.loads(saved))
+    assert [one.name for one in report.results][:3] == [
+        "hmac.digest + orjson.loads",
+        "leadpay",
+        "leadpay, unknown fields",
+    ]
+    assert {len(one.values) for one in report.results} == {6}
+    (tmp_path / "saved.json").write_text(saved)
+    shown = printed("--read", str(tmp_path / "saved.json"), "--markdown")
     assert "| a webhook, received | hmac.digest + orjson.loads | **" in shown

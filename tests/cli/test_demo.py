@@ -1,24 +1,32 @@
-"""The demo's own judgement: it fails when something is missing."""
+"""``leadpay demo``: the steps it prints, and its own checks."""
 
 import asyncio
 
-from leadpay.demo import Story, dollars
+import pytest
+
+from leadpay.cli.demo import Demo
 from leadpay.sandbox import Sandbox
+from tests.cli.conftest import ExitCode
 
 
-def test_the_demo_fails_when_webhooks_are_missing() -> None:
-    """With nobody to hear them, the story says what was not heard, and that something is wrong."""
-    said: list[str] = []
+def test_the_demo_runs_all_steps(exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints six steps, names no person, and exits with 0."""
+    assert exit_code_of("demo", "--delay", "0") == 0
+    out = capsys.readouterr().out
+    assert out.endswith("All checks passed.\n")
+    assert all(f"\n{number}. " in out for number in range(1, 7))
+    assert "1234567890" not in out
+    assert "Alex Smith" not in out
 
-    async def story() -> bool:
+
+def test_the_demo_fails_without_webhooks() -> None:
+    """It says which webhooks are missing, and that checks failed."""
+    printed: list[str] = []
+
+    async def run() -> bool:
         async with Sandbox(delay=0) as bank, bank.client() as lead:
-            return await Story(bank, lead, said.append).notify()
+            return await Demo(bank, lead, printed.append).run()
 
-    assert asyncio.run(story()) is False
-    assert said[-1] == "Something is wrong."
-    assert "FAILED: heard instant_payment.rejected" in said
-
-
-def test_dollars_are_written_with_two_digits() -> None:
-    """Cents become dollars for a person."""
-    assert [dollars(5), dollars(1999), dollars(123456789)] == ["$0.05", "$19.99", "$1,234,567.89"]
+    assert asyncio.run(run()) is False
+    assert printed[-1] == "Some checks failed."
+    assert "FAILED: received instant_payment.rejected" in printed

@@ -1,4 +1,4 @@
-"""``leadpay plugins``: what is installed, for people and for programs."""
+"""``leadpay plugins``: a table for people, JSON for programs."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leadpay.cli import run
+from tests.cli.conftest import ExitCode
 from tests.support.installed import Installed
 
 MODULE = """
@@ -27,37 +27,36 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
     found.forget()
 
 
-def status_of(*arguments: str) -> object:
-    """Run a command in this process and give its exit status."""
-    with pytest.raises(SystemExit) as exit_info:
-        run(arguments)
-    return exit_info.value.code
-
-
-def test_plugins_are_listed_with_their_events(installed: Installed, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row each: distribution, version, name and events."""
-    assert status_of("plugins") == 0
+def test_plugins_are_listed_with_their_events(
+    installed: Installed, exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row has the distribution, its version, the plugin's name and its events."""
+    assert exit_code_of("plugins") == 0
     [row] = [line.split() for line in capsys.readouterr().out.splitlines() if "leadpay-a-ledger" in line]
     assert row == ["leadpay-a-ledger", "1.0", "ledger", "instant_payment.posted"]
 
 
-def test_a_broken_plugin_is_named(installed: Installed, capsys: pytest.CaptureFixture[str]) -> None:
-    """The list goes on, and the exit status says that something is wrong."""
+def test_a_broken_plugin_is_named(
+    installed: Installed, exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are listed too, and the exit code is 1."""
     installed.add("leadpay-b-broken", {"broken": "plug_broken:router"})
-    assert status_of("plugins") == 1
+    assert exit_code_of("plugins") == 1
     out = capsys.readouterr().out
     assert "BROKEN: plugin 'broken' of leadpay-b-broken 1.0: plug_broken:router cannot be imported" in out
     assert "leadpay-a-ledger" in out
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_plugins_speak_json(installed: Installed, capsys: pytest.CaptureFixture[str], broken: bool) -> None:
-    """One object a line, and the same exit status."""
+def test_plugins_are_json_lines(
+    installed: Installed, exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str], broken: bool
+) -> None:
+    """One object per line, and the same exit code."""
     if broken:
         installed.add("leadpay-b-broken", {"broken": "plug_broken:router"})
-    assert status_of("plugins", "--json") == int(broken)
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert said[0] == {
+    assert exit_code_of("plugins", "--json") == int(broken)
+    data = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert data[0] == {
         "distribution": "leadpay-a-ledger",
         "version": "1.0",
         "name": "ledger",
@@ -65,4 +64,4 @@ def test_plugins_speak_json(installed: Installed, capsys: pytest.CaptureFixture[
         "events": ["instant_payment.posted"],
         "error": None,
     }
-    assert [one["distribution"] for one in said if one["error"]] == ["leadpay-b-broken"] * broken
+    assert [one["distribution"] for one in data if one["error"]] == ["leadpay-b-broken"] * broken

@@ -1,4 +1,4 @@
-"""What every test of calling needs: an answer to a payment, and a way to send one."""
+"""Fixtures of the client's tests: the data of a payment, and a way to send one."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One token for everybody, renewed in time: against a script of answers."""
+"""One token for all calls, renewed ahead of its end."""
 
 import asyncio
 from typing import Any
@@ -6,21 +6,32 @@ from typing import Any
 import pytest
 
 from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, token_request
-from leadpay.client.executor import RequestExecutor
-from leadpay.client.instant_payments import InstantPayments
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Credentials, Timeouts
 from leadpay.converter import read
 from leadpay.errors import (
     AuthenticationError,
+    BadRequestError,
     ConfigurationError,
     LeadError,
     NoAnswerError,
+    OutcomeUnknownError,
+    RateLimitError,
     RequestNotSentError,
 )
 from leadpay.models import AccessToken
-from tests.client.script import SILENCE, Bank, Clock, error, ok, payment, send
-from tests.support.rng import FixedRandom
+from tests.support.scripted_transport import (
+    NO_ANSWER,
+    Bank,
+    Clock,
+    error,
+    ok,
+    payment,
+    send,
+)
+
+SEND = "POST /v1/instant_payments"
+HTML = b"<html><h1>502 Bad Gateway</h1></html>"
 
 
 @pytest.mark.asyncio
@@ -65,12 +76,9 @@ async def test_a_provider_that_fails_means_that_nothing_was_sent() -> None:
             await send(bank)
         assert bank.sent == []
         assert caught.value.idempotency_key == "key-0"
-    bank = Bank(payment(), tokens=ProvidedToken(never))
-    call = RequestExecutor(
-        bank.send, ProvidedToken(never), RetryPolicy(), Timeouts(deadline=0.001), bank.clock, FixedRandom()
-    )
+    bank = Bank(payment(), tokens=ProvidedToken(never), timeouts=Timeouts(deadline=0.001))
     with pytest.raises(RequestNotSentError):
-        await InstantPayments(lambda _=None: call).retrieve("instant_payment_1")
+        await bank.payments.retrieve("instant_payment_1")
 
 
 @pytest.mark.asyncio
@@ -187,18 +195,17 @@ async def test_closing_gives_up_a_fetch_under_way() -> None:
     [
         (error(401, code="invalid_client"), AuthenticationError),
         (error(500), RequestNotSentError),
-        (SILENCE, RequestNotSentError),
+        (NO_ANSWER, RequestNotSentError),
         (ok({"token": 1}), RequestNotSentError),
     ],
 )
 async def test_without_a_token_a_write_surely_did_not_happen(answer: Any, wanted: type[LeadError]) -> None:
     """Whatever the token endpoint does, nobody has to ask about the payment."""
-    issuing = Bank(answer)
+    issuing = Bank(answer, tokens=None)
 
     async def fetch() -> AccessToken:
-        exchange = RequestExecutor(issuing.send, None, RetryPolicy(), Timeouts(), issuing.clock, FixedRandom())
         request = token_request(Credentials(client_id="me", client_secret="s3cret"))
-        return await exchange.call(request, lambda body: read(body, AccessToken))
+        return await issuing.executor.call(request, lambda body: read(body, AccessToken))
 
     bank = Bank(payment(), tokens=ClientCredentials(fetch, issuing.clock))
     with pytest.raises(wanted) as caught:
@@ -206,3 +213,88 @@ async def test_without_a_token_a_write_surely_did_not_happen(answer: Any, wanted
     assert bank.sent == []
     assert caught.value.idempotency_key == "key-0"
     assert "s3cret" not in f"{caught.value!r}{caught.value}"
+
+
+@pytest.mark.asyncio
+async def test_a_refused_token_that_comes_back_ends_in_an_error(new_bank: Any, send: Any) -> None:
+    """One request for a token after the refusal, and no second attempt with the same one."""
+    issued = (200, {"access_token": "same", "token_type": "Bearer", "expires_in": 86_400})
+    bank = await new_bank(issued, (401, {}), issued, (500, {"detail": "a loop"}))
+    async with bank.client(client_id="me", client_secret="s3cret") as lead:
+        with pytest.raises(AuthenticationError) as caught:
+            await send(lead)
+    assert bank.lines == ["POST /v1/oauth/token", SEND, "POST /v1/oauth/token"]
+    assert caught.value.idempotency_key == "key-1"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("drop", RequestNotSentError),
+        ((500, {}), RequestNotSentError),
+        ((200, HTML), RequestNotSentError),
+        ((200, {"access_token": "two\nlines"}), RequestNotSentError),
+        ((401, {"code": "invalid_client"}), AuthenticationError),
+        ((400, {}), BadRequestError),
+        ((429, {}), RateLimitError),
+    ],
+)
+async def test_without_a_token_a_write_surely_has_not_happened(
+    line: Any, wanted: type[LeadError], new_bank: Any, send: Any
+) -> None:
+    """And the write's key is on the error, and the secret is nowhere."""
+    bank = await new_bank(line)
+    async with bank.client(client_id="me", client_secret="s3cret") as lead:
+        with pytest.raises(wanted) as caught:
+            await send(lead, "mine")
+    assert set(bank.lines) == {"POST /v1/oauth/token"}
+    assert caught.value.idempotency_key == "mine"
+    assert "s3cret" not in f"{caught.value!s}{caught.value!r}{lead!r}"
+
+
+@pytest.mark.asyncio
+async def test_a_renewal_that_fails_after_silence_leaves_the_outcome_unknown(new_bank: Any, send: Any) -> None:
+    """The first attempt may have happened, whatever the token endpoint says now."""
+    failures: list[Any] = ["drop", (401, {}), (500, {})]
+    for failure in failures:
+        issued = (200, {"access_token": "first", "expires_in": 3600})
+        bank = await new_bank(issued, "drop", (401, {}), failure)
+        async with bank.client(client_id="me", client_secret="s3cret") as lead:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await send(lead)
+        assert (caught.value.idempotency_key, caught.value.attempts) == ("key-1", 2)
+        assert bank.lines[:4] == ["POST /v1/oauth/token", SEND, SEND, "POST /v1/oauth/token"]
+
+
+@pytest.mark.asyncio
+async def test_closing_while_a_token_is_on_its_way_is_an_error_and_no_cancellation(new_bank: Any, send: Any) -> None:
+    """Nobody cancelled the one who waits, so a task group must hear of it."""
+    bank = await new_bank("hang")
+    lead = bank.client(client_id="me", client_secret="s3cret")
+    waiting = asyncio.create_task(send(lead, "mine"))
+    await bank.arrived.wait()
+    await lead.aclose()
+    with pytest.raises(RequestNotSentError) as caught:
+        await waiting
+    assert caught.value.idempotency_key == "mine"
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_renewed_ahead_of_its_end_and_the_old_one_serves_meanwhile(
+    new_bank: Any, payment: Any
+) -> None:
+    """While the renewal hangs or fails, and until the old token's end, calls go on with it."""
+    bank = await new_bank((200, {"access_token": "first", "expires_in": 3600}), (200, payment()))
+    async with bank.client(client_id="me", client_secret="s3cret", retry=RetryPolicy(max_attempts=1)) as lead:
+        await lead.instant_payments.retrieve("instant_payment_1")
+        bank.clock.time += 3550
+        # Which of the two requests comes first is the network's affair, so the answer fits both.
+        bank.script = [(200, {**payment(), "access_token": "second", "expires_in": 3600})]
+        await lead.instant_payments.retrieve("instant_payment_1")
+        source: Any = lead._tokens
+        await source.get(rejected="first")
+        await lead.instant_payments.retrieve("instant_payment_1")
+    tokens = [headers["authorization"] for method, _, headers in bank.requests if method == "GET"]
+    assert tokens == ["Bearer first", "Bearer first", "Bearer second"]
+    assert bank.lines.count("POST /v1/oauth/token") == 2

@@ -1,33 +1,39 @@
-"""What every status there is means for every kind of operation, and what a call ends in."""
+"""What each status means for each kind of operation, and which error a call ends in."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadpay.client.outcome import Attempts, Disposition, classify
+from leadpay.client.outcome import CallState, Disposition, classify
 from leadpay.client.requests import Request, RetrySafety
-from leadpay.errors import APIError, LeadError, NoAnswerError, OutcomeUnknownError, RequestNotSentError
+from leadpay.errors import (
+    APIError,
+    LeadError,
+    NoAnswerError,
+    OutcomeUnknownError,
+    RequestNotSentError,
+)
 
 WRITES = (RetrySafety.IDEMPOTENT, RetrySafety.IDEMPOTENT_EXCLUSIVE, RetrySafety.VERIFY_FIRST)
 
 
 @pytest.mark.parametrize("kind", RetrySafety)
-def test_every_status_has_a_verdict(kind: RetrySafety) -> None:
+def test_every_status_has_a_disposition(kind: RetrySafety) -> None:
     """Success is 2xx alone; the bank's fault and a timeout are never a refusal."""
-    verdicts = {status: classify(status, kind) for status in range(300, 600)}
-    assert {classify(status, kind) for status in range(200, 300)} == {Disposition.DONE}
-    assert Disposition.DONE not in verdicts.values()
-    assert {verdicts[status] for status in (408, *range(500, 600))} == {Disposition.UNKNOWN}
-    assert {verdicts[status] for status in (*range(300, 400), 403)} == {Disposition.BARRED}
-    assert (verdicts[401], verdicts[429]) == (Disposition.UNAUTHORIZED, Disposition.NOT_DONE)
-    assert {verdicts[status] for status in (400, 404, 422)} == {Disposition.REFUSED}
+    found = {status: classify(status, kind) for status in range(300, 600)}
+    assert {classify(status, kind) for status in range(200, 300)} == {Disposition.SUCCEEDED}
+    assert Disposition.SUCCEEDED not in found.values()
+    assert {found[status] for status in (408, *range(500, 600))} == {Disposition.AMBIGUOUS}
+    assert {found[status] for status in (*range(300, 400), 403)} == {Disposition.NOT_ADMITTED}
+    assert (found[401], found[429]) == (Disposition.UNAUTHORIZED, Disposition.NOT_EXECUTED)
+    assert {found[status] for status in (400, 404, 422)} == {Disposition.REFUSED}
 
 
 def test_a_conflict_is_in_progress_only_where_the_key_is_the_only_reason() -> None:
     """On request_return another request may be active, and elsewhere the bank's pages know no conflict."""
     assert {kind: classify(409, kind) for kind in RetrySafety} == {
         RetrySafety.SAFE: Disposition.REFUSED,
-        RetrySafety.IDEMPOTENT: Disposition.UNKNOWN,
+        RetrySafety.IDEMPOTENT: Disposition.AMBIGUOUS,
         RetrySafety.IDEMPOTENT_EXCLUSIVE: Disposition.REFUSED,
         RetrySafety.VERIFY_FIRST: Disposition.REFUSED,
     }
@@ -43,19 +49,41 @@ def test_a_write_that_may_have_happened_ends_in_nothing_but_an_unknown_outcome(
     kind: RetrySafety, unknown: bool, last: type[LeadError] | int, count: int
 ) -> None:
     """And every end of a write has its key."""
-    attempts = Attempts(Request("send", kind, "POST", "/", b"{}", "mine"), 0.0)
-    attempts.doubt, attempts.count = NoAnswerError() if unknown else None, count
-    attempts.error = APIError.of(last) if isinstance(last, int) else last()
-    ended = attempts.final()
+    state = CallState(Request("send", kind, "POST", "/", b"{}", "mine"), 0.0)
+    state.ambiguous_error, state.attempts = NoAnswerError() if unknown else None, count
+    state.error = APIError.of(last) if isinstance(last, int) else last()
+    ended = state.final_error()
     assert isinstance(ended, OutcomeUnknownError) is unknown
     assert ended.idempotency_key == "mine"
 
 
 def test_a_read_is_never_unknown() -> None:
     """It changed nothing."""
-    attempts = Attempts(Request("retrieve", RetrySafety.SAFE, "GET", "/"), 0.0)
-    attempts.error = attempts.doubt = NoAnswerError()
-    attempts.count = 3
-    ended = attempts.final()
+    state = CallState(Request("retrieve", RetrySafety.SAFE, "GET", "/"), 0.0)
+    state.error = state.ambiguous_error = NoAnswerError()
+    state.attempts = 3
+    ended = state.sign(state.final_error())
     assert isinstance(ended, NoAnswerError)
     assert (ended.idempotency_key, ended.attempts) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "disposition"),
+    [
+        (200, RetrySafety.SAFE, Disposition.SUCCEEDED),
+        (299, RetrySafety.IDEMPOTENT, Disposition.SUCCEEDED),
+        (302, RetrySafety.SAFE, Disposition.NOT_ADMITTED),
+        (403, RetrySafety.IDEMPOTENT, Disposition.NOT_ADMITTED),
+        (400, RetrySafety.IDEMPOTENT, Disposition.REFUSED),
+        (401, RetrySafety.IDEMPOTENT, Disposition.UNAUTHORIZED),
+        (409, RetrySafety.IDEMPOTENT, Disposition.AMBIGUOUS),
+        (409, RetrySafety.IDEMPOTENT_EXCLUSIVE, Disposition.REFUSED),
+        (409, RetrySafety.SAFE, Disposition.REFUSED),
+        (429, RetrySafety.IDEMPOTENT, Disposition.NOT_EXECUTED),
+        (500, RetrySafety.SAFE, Disposition.AMBIGUOUS),
+        (599, RetrySafety.VERIFY_FIRST, Disposition.AMBIGUOUS),
+    ],
+)
+def test_a_status_is_judged_by_operation(status: int, kind: RetrySafety, disposition: Disposition) -> None:
+    """Not by status alone."""
+    assert classify(status, kind) is disposition

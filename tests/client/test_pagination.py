@@ -1,7 +1,5 @@
-"""Pages and walks over cursors: against a script of answers."""
+"""Pages, and walks over cursors."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from leadpay.errors import (
     MalformedResponseError,
 )
-from tests.client.script import PAYMENT, Bank, payment
+from tests.support.scripted_transport import Bank, payment
 
 
 def page(*ids: str, more: bool) -> dict[str, Any]:
@@ -77,28 +75,3 @@ async def test_a_page_that_cannot_be_read_names_every_path(body: Any, paths: set
     with pytest.raises(MalformedResponseError) as caught:
         await Bank(body).payments.list()
     assert {problem.parameter for problem in caught.value.problems} == paths
-
-
-@pytest.mark.asyncio
-async def test_events_are_listed_and_read() -> None:
-    """Both spellings of a type are sent in the current one."""
-    event = {"id": "event_1", "event": "instant_payment.posted", "created_at": "2027-01-15T08:00:00Z"}
-    bank = Bank({"objects": [{**event, "object": PAYMENT}], "has_more": False})
-    types = ["instant_payment.counterparty_status_update", "ach.posted"]
-    events = [one async for one in bank.events.list(types=types, object_id="instant_payment_1")]
-    assert [one.id for one in events] == ["event_1"]
-    assert bank.sent[0][0].path == (
-        "/v1/event?events=instant_payment.counterparty_status_updated&events=ach.posted&object_id=instant_payment_1"
-    )
-    assert (await Bank({**event, "object": PAYMENT}).events.retrieve("event_1")).id == "event_1"
-
-
-@pytest.mark.asyncio
-async def test_times_are_sent_in_utc() -> None:
-    """Whatever their zone was."""
-    bank = Bank(page(more=False))
-    at: Callable[[int], datetime] = lambda hour: datetime(2027, 1, 1, hour, tzinfo=UTC)  # noqa: E731 - four of them
-    await bank.payments.list(
-        created_after=at(1), created_on_or_after=at(2), created_before=at(3), created_on_or_before=at(4)
-    )
-    assert "created_at%5Bafter%5D=2027-01-01T01%3A00%3A00Z" in bank.sent[0][0].path

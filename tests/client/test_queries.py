@@ -1,5 +1,6 @@
-"""What a list's query looks like to the bank, for whatever it is given."""
+"""The query of a list, for whatever filters it is given."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadpay.client import queries
-from leadpay.errors import InvalidRequestError
+from leadpay.errors import (
+    InvalidRequestError,
+)
+from tests.support.scripted_transport import (
+    Bank,
+)
+from tests.support.validation import problems_of
 
 PAYMENTS = (
     *("account_id", "account_number_id", "direction", "status", "counterparty_status", "return_request_status"),
@@ -38,7 +45,7 @@ def filters(names: tuple[str, ...], **given_ones: Any) -> dict[str, Any]:
 def test_any_value_of_a_filter_of_payments_is_sent_or_refused_by_its_name(name: str, value: Any) -> None:
     """Never another error; what is sent is what was given."""
     try:
-        query = queries.payments(filters(PAYMENTS, **{name: value}))
+        query = queries.payments(**filters(PAYMENTS, **{name: value}))
     except InvalidRequestError as error:
         assert [problem.parameter for problem in error.problems] == [name]  # noqa: PT017 - both ends are fine
     else:
@@ -49,7 +56,7 @@ def test_any_value_of_a_filter_of_payments_is_sent_or_refused_by_its_name(name: 
 def test_any_value_of_a_filter_of_events_is_sent_or_refused_by_its_name(name: str, value: Any) -> None:
     """Likewise."""
     try:
-        query = queries.events(filters(EVENTS, **{name: value}))
+        query = queries.events(**filters(EVENTS, **{name: value}))
     except InvalidRequestError as error:
         assert [problem.parameter for problem in error.problems] == [name]  # noqa: PT017 - both ends are fine
     else:
@@ -60,7 +67,7 @@ def test_any_value_of_a_filter_of_events_is_sent_or_refused_by_its_name(name: st
 def test_an_aware_time_is_sent_as_the_same_moment_in_utc(moment: datetime) -> None:
     """At the ends of the calendar it is refused, as there is no such moment in UTC."""
     try:
-        query = queries.payments(filters(PAYMENTS, created_on_or_after=moment))
+        query = queries.payments(**filters(PAYMENTS, created_on_or_after=moment))
     except InvalidRequestError:
         assert moment.year in {1, 9999}
         return
@@ -70,11 +77,11 @@ def test_an_aware_time_is_sent_as_the_same_moment_in_utc(moment: datetime) -> No
 
 
 @pytest.mark.parametrize(("year", "month", "day", "offset"), [(1, 1, 1, 5), (9999, 12, 31, -23)])
-def test_a_time_beyond_the_calendar_in_utc_is_refused(year: int, month: int, day: int, offset: int) -> None:
+def test_a_time_beyond_the_calendar_in_utc_is_problems_of(year: int, month: int, day: int, offset: int) -> None:
     """By its name, and not with an OverflowError."""
     beyond = datetime(year, month, day, 1 if year == 1 else 23, tzinfo=timezone(timedelta(hours=offset, minutes=1)))
     with pytest.raises(InvalidRequestError, match="created_before: must be within"):
-        queries.payments(filters(PAYMENTS, created_before=beyond))
+        queries.payments(**filters(PAYMENTS, created_before=beyond))
 
 
 def test_a_query_survives_its_encoding() -> None:
@@ -88,3 +95,67 @@ def test_a_query_survives_its_encoding() -> None:
     }
     assert (request.method, request.key, request.body) == ("GET", None, None)
     assert queries.request("/v1/event", {}).path == "/v1/event"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("limit", 0),
+        ("limit", 101),
+        ("limit", True),
+        ("account_id", "x"),
+        ("account_number_id", "account_1"),
+        ("direction", "sideways"),
+        ("status", 5),
+        ("counterparty_status", "created"),
+        ("return_request_status", "open"),
+        ("starting_after", "event_1"),
+        ("ending_before", "x"),
+        ("created_after", datetime(2026, 1, 1)),  # noqa: DTZ001 - the missing zone is the fault
+        ("created_before", "2026-01-01"),
+        ("created_before", datetime.max.replace(tzinfo=timezone(timedelta(hours=-4)))),
+    ],
+)
+def test_a_wrong_filter_is_refused_by_its_name(name: str, value: Any) -> None:
+    """Before any request leaves."""
+    assert list(problems_of(queries.payments, **filters(PAYMENTS, **{name: value}))) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("types", "ach.posted"),
+        ("types", []),
+        ("types", 5),
+        ("types", ["ach.postd"]),
+        ("types", [5]),
+        ("object_id", "x"),
+    ],
+)
+def test_a_wrong_filter_of_events_is_refused_by_its_name(name: str, value: Any) -> None:
+    """The same for the other list."""
+    assert list(problems_of(queries.events, **filters(EVENTS, **{name: value}))) == [name]
+
+
+def test_good_filters_become_a_query() -> None:
+    """Those that are left out are not sent; two cursors at once are refused."""
+    assert queries.payments(**filters(PAYMENTS)) == {}
+    assert queries.events(**filters(EVENTS)) == {}
+    assert queries.request("/v1/event", {}).path == "/v1/event"
+    query = queries.payments(**filters(PAYMENTS, account_id="account_1", status="posted", limit=100))
+    assert query == {"limit": 100, "account_id": "account_1", "status": "posted"}
+    cursors = {"starting_after": "instant_payment_1", "ending_before": "instant_payment_2"}
+    assert list(problems_of(queries.payments, **filters(PAYMENTS, **cursors))) == ["ending_before"]
+    late = datetime(2026, 1, 1, tzinfo=UTC)
+    assert queries.events(**filters(EVENTS, created_before=late)) == {"created_at[before]": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.asyncio
+async def test_times_are_sent_in_utc() -> None:
+    """Whatever their zone was."""
+    bank = Bank({"objects": [], "has_more": False})
+    at: Callable[[int], datetime] = lambda hour: datetime(2027, 1, 1, hour, tzinfo=UTC)  # noqa: E731 - four of them
+    await bank.payments.list(
+        created_after=at(1), created_on_or_after=at(2), created_before=at(3), created_on_or_before=at(4)
+    )
+    assert "created_at%5Bafter%5D=2027-01-01T01%3A00%3A00Z" in bank.sent[0][0].path

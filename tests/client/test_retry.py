@@ -1,12 +1,17 @@
-"""Properties of the retry policy, whatever the numbers and the headers."""
+"""The retry policy, and Retry-After."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leadpay.client.retry import RetryPolicy, retry_after
+from leadpay.errors import (
+    ConfigurationError,
+)
 
 seconds = st.floats(min_value=0, max_value=1e6)
 
@@ -50,3 +55,43 @@ def test_a_date_is_read_to_the_second(moment: datetime) -> None:
     """An HTTP date a minute ahead asks for a minute."""
     whole = moment.replace(microsecond=0)
     assert retry_after(format_datetime(whole, usegmt=True), now=whole.timestamp() - 60) == 60
+
+
+def test_pauses_grow_up_to_the_cap_and_stay_below_the_deadline() -> None:
+    """Full jitter: from nothing to the exponential pause."""
+    policy = RetryPolicy(max_attempts=100, base=1.0, cap=8.0)
+    assert [policy.wait(n, left=60, random=1.0) for n in (1, 2, 3, 4, 5, 99)] == [1, 2, 4, 8, 8, 8]
+    assert policy.wait(4, left=60, random=0.0) == 0
+    assert policy.wait(4, left=8, random=1.0) is None
+    assert policy.wait(100, left=60, random=0.0) is None
+    assert policy.wait(1, left=60, random=0.5, retry_after=30.0) == 30
+    assert policy.wait(1, left=60, random=0.5, retry_after=0.1) == 0.5
+
+
+@pytest.mark.parametrize(
+    "bad", [{"max_attempts": 0}, {"max_attempts": 2.5}, {"base": -1}, {"base": 9.0}, {"cap": float("inf")}]
+)
+def test_a_policy_that_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
+    """When it is made, not when it is needed."""
+    with pytest.raises(ConfigurationError):
+        RetryPolicy(**bad)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("1" * 10, None),
+        ("-5", None),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
+        ("Thu, 01 Jan 1970 00:01:40 -0000", 40.0),
+        ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
+        ("Thu, 99 Jan 1970 00:00:10 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float | None) -> None:
+    """Seconds, or a date; what cannot be read asks for nothing."""
+    assert retry_after(header, now=60.0) == seconds

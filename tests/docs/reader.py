@@ -1,11 +1,11 @@
-"""A reader who does what a page says, to the letter: saves its files, and types its commands.
+"""A reader that follows a page exactly: it saves the files and runs the commands.
 
 - Python that begins with a comment such as ``# handlers.py`` is saved under that name; other Python is executed, each
-  page's blocks in one namespace. TOML is saved likewise.
-- A line ``$ command`` is typed. What follows it is what must be printed; ``...`` stands for anything.
-- ``leadpay sandbox`` and ``leadpay serve`` run on, as in terminals of their own, until the page ends. A console block
-  without a command is what the terminal that was opened last shows next.
-- Port numbers are replaced by free ones, and the sandbox takes no time. The database of a page is a real one.
+  page's blocks in one namespace. TOML is saved in the same way.
+- A line ``$ command`` is run. It must print the lines that follow it; ``...`` stands for anything.
+- ``leadpay sandbox`` and ``leadpay serve`` run in terminals of their own until the page ends. A console block without a
+  command is what the newest of these terminals prints next.
+- Port numbers are replaced by free ones, and the sandbox has no delay. A page's PostgreSQL database is a real one.
 """
 
 import re
@@ -29,29 +29,29 @@ from tests.support.postgres import serving
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("8080", "8765")
-"""The ports that pages speak of."""
+"""The ports that the pages use."""
 
 DATABASE = "postgresql://leadpay:secret@db.example/leadpay"
-"""The database that pages speak of."""
+"""The database that the pages use."""
 
-LOOKS = {"payments", "events", "stats", "list", "show", "examples/traces.py"}
-"""Commands that may be typed again: what they show takes a moment to become so, or a machine that is not too busy."""
+REPEATABLE = {"payments", "events", "stats", "list", "show", "examples/traces.py"}
+"""Commands that are run again until they print what is expected: what they show takes a moment to become true."""
 
-SOON = 5.0
-"""How long a moment is at most, in seconds."""
+REPEAT_SECONDS = 5.0
+"""How long such a command is repeated at most."""
 
 FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 WITHOUT = [
     option for name in ("schemathesis", "hypothesispytest", "cov", "cacheprovider") for option in ("-p", f"no:{name}")
 ]
-"""Plugins that have nothing to do with it, and take their time to start."""
+"""pytest plugins that the pages do not use and that are slow to start."""
 
 STRICT = ["-W", "error", "-o", "asyncio_default_fixture_loop_scope=function"]
-"""Warnings are errors; some versions of pytest-asyncio warn if they are not told that."""
+"""Warnings are errors; some versions of pytest-asyncio warn without this option."""
 
 
 def matches(expected: str, printed: str) -> bool:
-    """Tell whether this is what is expected; the width of a column doesn't matter."""
+    """Tell whether the output is as expected; column widths do not matter."""
     pattern, text = (re.sub(r" +", " ", re.sub(r" *\n", "\n", one.strip())) for one in (expected, printed))
     return re.fullmatch(re.escape(pattern).replace(r"\.\.\.", ".*"), text, re.DOTALL) is not None
 
@@ -76,7 +76,7 @@ class Reader:
             "LEAD_SANDBOX_PORT": "8765",
             "LEAD_SANDBOX_DELAY": "0",
         }
-        # What is not this process is not measured: the terminals' server outlives the tests, and so would its figures.
+        # The fork server outlives the tests, so its coverage data would too.
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         for name, value in settings.items():
             monkeypatch.setenv(name, self._places.get(value, value))
@@ -111,13 +111,13 @@ class Reader:
         for command in commands:
             line, _, expected = re.sub(r"\\\n\s*", "", command).partition("\n")
             words = shlex.split(line)
-            deadline = time.monotonic() + (SOON if LOOKS & set(words) else 0)
+            deadline = time.monotonic() + (REPEAT_SECONDS if REPEATABLE & set(words) else 0)
             while not matches(expected, printed := self._do(words, expected)):
                 assert time.monotonic() < deadline, f"{line}\n{printed}\n--- is not\n{expected}"
                 time.sleep(0.05)
 
     def _do(self, words: list[str], expected: str) -> str:
-        """Do what a command does; give what it prints."""
+        """Run a command and return what it prints."""
         match words:
             case ["leadpay", "sandbox" | "serve", *_]:
                 return self._open_terminal(words, expected)
@@ -134,7 +134,7 @@ class Reader:
         return ""
 
     def _prepare(self, words: list[str]) -> None:
-        """Do what prints nothing that matters."""
+        """Run a command whose output does not matter."""
         match words:
             case ["export", *settings]:
                 for setting in settings:
@@ -144,10 +144,10 @@ class Reader:
             case ["pip", "install", *requirements]:
                 self._check(requirements)
             case _:
-                raise AssertionError(f"nobody knows how to type {shlex.join(words)}")
+                raise AssertionError(f"the reader does not know the command {shlex.join(words)}")
 
     def _check(self, requirements: list[str]) -> None:
-        """Installing is tested elsewhere; here, that what is asked for exists."""
+        """Check that the extras and packages exist; installing them is tested elsewhere."""
         about = tomllib.loads((ROOT / "pyproject.toml").read_text())
         for requirement in requirements:
             name, *extras = re.findall(r"[\w-]+", requirement)
@@ -157,7 +157,7 @@ class Reader:
                 assert any(one.startswith(requirement) for one in about["dependency-groups"]["test"]), requirement
 
     def _install(self) -> None:
-        """Write what an installation leaves for ``importlib.metadata``; the folder is on the path already."""
+        """Write the metadata of an installed distribution; its folder is already on the path."""
         project = tomllib.loads((self._pytester.path / "pyproject.toml").read_text())["project"]
         groups = project["entry-points"].items()
         points = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in some.items()) for group, some in groups)
@@ -190,7 +190,7 @@ class Reader:
 
     @contextmanager
     def _forgetting_modules(self) -> Iterator[None]:
-        """Each command is a process of its own: what it imports from the page's folder is not kept for the next."""
+        """Forget what a command imported from the page's folder: each command stands for a process of its own."""
         known = set(sys.modules)
         try:
             yield

@@ -1,4 +1,4 @@
-"""A command that runs on, as in a terminal of its own."""
+"""A command that runs in the background, as in a terminal of its own."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Timer
 
-# Forked from a process that has imported the command once: starting Python for each would take most of the time.
+# A fork of a process that has imported the command: starting Python for each command would take most of the time.
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["leadpay.cli", "leadpay.inbox.sqlite", "leadpay.inbox.postgres", "pytest"])
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """How long to wait for a command to print what is expected, or to end, in seconds."""
 
 
@@ -27,8 +27,8 @@ class Terminal:
         reader.close()
 
     def read(self, lines: int) -> str:
-        """Wait for so many lines, and give them; fewer if the command ends or is too slow."""
-        timer = Timer(PATIENCE, self._process.kill)
+        """Wait for this number of lines and return them; fewer if the command ends or is too slow."""
+        timer = Timer(TIMEOUT, self._process.kill)
         timer.start()
         try:
             return "".join(self._output.readline() for _ in range(lines))
@@ -38,14 +38,14 @@ class Terminal:
     def close(self) -> None:
         """Stop the command, as Ctrl-C would."""
         self._process.terminate()
-        self._process.join(PATIENCE)
+        self._process.join(TIMEOUT)
         self._output.close()
 
 
 def _run(writer: Connection, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    from leadpay.cli import run  # noqa: PLC0415 - this is where it is needed, and it has been imported already
+    from leadpay.cli import run  # noqa: PLC0415 - the fork server has imported it already
 
-    os.environ.clear()  # of what it had when the first of all terminals was opened
+    os.environ.clear()  # the fork server has the environment of the first terminal
     os.environ.update(environment)
     os.chdir(folder)
     os.dup2(writer.fileno(), 1)

@@ -1,4 +1,4 @@
-"""Whoever does what a page says sees what it shows."""
+"""A reader who follows a page gets what the page shows."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from tests.docs.reader import ROOT, Reader
 from tests.support.fences import fences
 
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
-SHOWN = ("text", "{eval-rst}", "{toctree}", "{command-help}", "{literalinclude}")
-"""Blocks with which a reader has nothing to do; what is included are examples, which have tests of their own."""
+SHOWN = ("text", "{command-reference}", "{eval-rst}", "{glossary}", "{literalinclude}", "{toctree}")
+"""Blocks that a reader only reads; included files are examples, which have their own tests."""
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT / "docs").with_suffix("")))
 def test_a_page_does_what_it_says(
     path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its blocks are followed in order, in an empty folder."""
+    """The blocks of a page, followed in order in an empty folder, give what the page shows."""
     reader = Reader(pytester, monkeypatch, capsys)
     try:
         for block in fences(path.read_text()):

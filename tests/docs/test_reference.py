@@ -24,7 +24,7 @@ DOCUMENTED = [
 
 
 def public(module: ModuleType) -> list[str]:
-    """Name what a module offers: what it says itself or, if it says nothing, what it defines."""
+    """List a module's public names: its ``__all__`` or, without one, what it defines."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
     defined = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
@@ -45,7 +45,7 @@ def public(module: ModuleType) -> list[str]:
     ],
 )
 def test_every_public_name_is_documented(name: str) -> None:
-    """Under this name or under another one of the same thing."""
+    """A public name is in the reference, under this name or under another name of the same object."""
     module = importlib.import_module(name)
     things = [find(path) for path in DOCUMENTED]
     hidden = {"leadpay.testing": {"BankThread", "T", "pytest_runtest_call"}}.get(name, set())
@@ -60,6 +60,6 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 
 def test_nothing_is_documented_twice() -> None:
-    """A second place would be the one that nobody finds."""
+    """Each name has one place in the reference."""
     things = [find(path) for path in DOCUMENTED]
     assert len({id(thing) for thing in things if callable(thing)}) == sum(callable(thing) for thing in things)

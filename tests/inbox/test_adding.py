@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadpay.clock import moment
+from leadpay.clock import utc_datetime
 from leadpay.inbox import Inbox
 from tests.inbox.story import NOW, RECEIVED, event_of
 
@@ -28,5 +28,5 @@ async def test_an_event_is_due_when_it_comes(inbox: Inbox, fraction: float) -> N
     """Also by a clock that stands still between two microseconds."""
     now = NOW + fraction * 1e-6
     event, body = event_of("event_1")
-    await inbox.add(event, body, received_at=moment(now))
+    await inbox.add(event, body, received_at=utc_datetime(now))
     assert len(await inbox.claim(1, now=now, lease=60)) == 1

@@ -1,4 +1,4 @@
-"""The wheel, built once, and an environment with nothing of this checkout."""
+"""The wheel, built once, and a virtual environment without anything from this checkout."""
 
 import os
 import subprocess
@@ -14,21 +14,21 @@ UV = os.environ.get("UV", "uv")
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run a command with an environment that says nothing of this one's packages."""
-    kept = {name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "UV_CACHE_DIR"}}
-    kept |= {name: value for name, value in os.environ.items() if name.startswith(("UV_INDEX", "UV_DEFAULT", "SSL_"))}
+    """Run a command without the variables that would expose the packages of this environment."""
+    passed = {name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "UV_CACHE_DIR"}}
+    passed |= {name: value for name, value in os.environ.items() if name.startswith(("UV_INDEX", "UV_DEFAULT", "SSL_"))}
     return subprocess.run(  # noqa: S603 - our own
-        [str(word) for word in command],
+        [str(argument) for argument in command],
         cwd=cwd,
-        env={**kept, **(env or {})},
+        env={**passed, **(env or {})},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-class Home(NamedTuple):
-    """An environment, and an empty folder to run things in."""
+class Environment(NamedTuple):
+    """A virtual environment, and an empty folder to run its Python in."""
 
     python: Path
     folder: Path
@@ -40,7 +40,7 @@ class Home(NamedTuple):
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as a release has it: made from the sdist."""
+    """The wheel as a release builds it: from the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     done = run(UV, "build", "--quiet", "--out-dir", folder, ROOT, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -48,13 +48,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Home:
-    folder = tmp_path_factory.mktemp("home")
-    made = run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
-    assert made.returncode == 0, made.stderr
+def environment(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
+    folder = tmp_path_factory.mktemp("environment")
+    created = run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
+    assert created.returncode == 0, created.stderr
     python = folder / "venv" / "bin" / "python"
-    wanted = (f"leadpay[cli] @ {wheel.as_uri()}", PLUGIN, "pytest>=9.1", "pytest-asyncio>=1.3")
-    done = run(UV, "pip", "install", "--quiet", "--python", python, *wanted, cwd=folder)
+    packages = (f"leadpay[cli] @ {wheel.as_uri()}", PLUGIN, "pytest>=9.1", "pytest-asyncio>=1.3")
+    done = run(UV, "pip", "install", "--quiet", "--python", python, *packages, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "empty").mkdir()
-    return Home(python, folder / "empty")
+    return Environment(python, folder / "empty")

@@ -1,4 +1,4 @@
-"""Run in an environment of its own: a program that takes its handlers from installed packages."""
+"""A program that loads its handlers from installed packages; it runs in a separate environment."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from leadpay.webhooks.plugins import OnError
 
 
 async def main(on_error: OnError) -> None:
-    """Let a payment come in, give it back, and tell what the plugins and the handler after them did."""
+    """Receive a payment, return it, and print what the plugins and the host's own handler did."""
     router = WebhookRouter("host")
     loaded = load_plugins(router, on_error=on_error)
-    neighbour = []
+    own_handler = []
 
     @router.posted
-    async def note(event: InstantPaymentEvent) -> None:
-        neighbour.append(str(event.payment.direction))
+    async def remember(event: InstantPaymentEvent) -> None:
+        own_handler.append(str(event.payment.direction))
 
     async with Sandbox(delay=0, faults=["webhook_duplicate"]) as bank, bank.client() as lead:
         receiver = WebhookReceiver(router, secrets=[bank.webhook_secret])
@@ -35,8 +35,8 @@ async def main(on_error: OnError) -> None:
             payment = (await lead.instant_payments.list(direction="incoming", limit=1)).objects[0]
             await lead.instant_payments.return_payment(payment.id, reason="customer_requested")
             await bank.wait_idle()
-    told = {"loaded": [one.distribution for one in loaded], "neighbour": neighbour, "counts": receiver.counts}
-    print(json.dumps(told))  # noqa: T201 - the test reads it
+    result = {"loaded": [one.distribution for one in loaded], "own_handler": own_handler, "counts": receiver.counts}
+    print(json.dumps(result))  # noqa: T201 - the test reads it
 
 
 if __name__ == "__main__":

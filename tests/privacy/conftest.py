@@ -1,39 +1,39 @@
-"""A net around every test of this folder."""
+"""Every test of this folder runs inside a leak detector."""
 
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from tests.privacy.net import Net
+from tests.privacy.leaks import LeakDetector
 from tests.support.telemetry import Told
 
 
 class Collector(logging.Handler):
-    """Keeps what is logged."""
+    """Collects log records."""
 
     def __init__(self, records: list[logging.LogRecord]) -> None:
         super().__init__()
         self.records = records
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Collect a record."""
         self.records.append(record)
 
 
 @pytest.fixture
-def net(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Iterator[Net]:
-    """Everything that is printed, and logged from DEBUG on by anybody; nothing may have got out in the end."""
+def leaks(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Iterator[LeakDetector]:
+    """Check printed text, log records of every logger, observations, spans and metrics at the end of the test."""
     told = Told()
-    made = Net(told)
+    detector = LeakDetector(told)
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="leadpay")
-    handler = Collector(made.logs)
+    handler = Collector(detector.logs)
     logging.getLogger().addHandler(handler)
-    yield made
+    yield detector
     logging.getLogger().removeHandler(handler)
     printed = capsys.readouterr()
-    made.show(stdout=printed.out, stderr=printed.err)
-    leaks = made.leaks()
+    detector.record(stdout=printed.out, stderr=printed.err)
+    found = detector.found()
     told.close()
-    assert leaks == []
+    assert found == []

@@ -1,4 +1,4 @@
-"""Every error that a call can end in, from a bank that quotes back whatever it was told."""
+"""Every error of a call, from a bank that quotes the whole request in its responses."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from leadpay.client import LeadClient
 from leadpay.client.retry import RetryPolicy
 from leadpay.errors import LeadError
 from leadpay.models import Party
-from tests.privacy.net import (
+from tests.privacy.leaks import (
     ACCOUNT,
     CANARIES,
     CLIENT_SECRET,
@@ -19,8 +19,8 @@ from tests.privacy.net import (
     NAME,
     PAYMENT,
     TOKEN,
-    Net,
-    caught,
+    LeakDetector,
+    find_canaries,
 )
 
 EVERYTHING = ", ".join(CANARIES.values())
@@ -47,8 +47,8 @@ MALFORMED = [
 ]
 
 
-async def fail(expected: type[LeadError], net: Net, lead: LeadClient, call: str = "send") -> Any:
-    """Make a call that ends in just this error."""
+async def fail(expected: type[LeadError], leaks: LeakDetector, lead: LeadClient, call: str = "send") -> Any:
+    """Make a call that raises exactly this class."""
     async with lead:
         calls = {
             "send": lambda: lead.instant_payments.send(**PAYMENT),
@@ -57,27 +57,31 @@ async def fail(expected: type[LeadError], net: Net, lead: LeadClient, call: str 
         with pytest.raises(expected) as found:
             await calls[call]()
     assert type(found.value) is expected
-    net.show(error=found.value, lead=lead)
+    leaks.record(error=found.value, lead=lead)
     return found.value
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", STATUSES)
-async def test_what_the_bank_quotes_is_in_the_details_of_an_error_alone(status: int, new_bank: Any, net: Net) -> None:
-    """In ``detail`` and its like, for whoever wants it; never in what is printed or logged."""
+async def test_quotes_of_the_bank_are_only_in_the_details_of_an_error(
+    status: int, new_bank: Any, leaks: LeakDetector
+) -> None:
+    """``detail``, ``title`` and the like have them; the message and the logs do not."""
     bank = await new_bank((status, PROBLEM))
-    error = await fail(STATUSES[status], net, bank.client(token=TOKEN, observer=net.observe))
+    error = await fail(STATUSES[status], leaks, bank.client(token=TOKEN, observer=leaks.observe))
     for text in (error.title, error.detail, error.instance, error.invalid_parameters[0].reason):
-        assert caught(text) == set(CANARIES)
+        assert find_canaries(text) == set(CANARIES)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("answer", MALFORMED)
-async def test_an_answer_that_cannot_be_read_is_in_the_body_alone(answer: Any, new_bank: Any, net: Net) -> None:
-    """The message has paths of fields that we know, and what is wrong there."""
-    bank = await new_bank((200, answer))
-    error = await fail(errors.MalformedResponseError, net, bank.client(token=TOKEN, observer=net.observe))
-    assert caught(error.body.decode("latin-1")) == set(CANARIES)
+@pytest.mark.parametrize("response", MALFORMED)
+async def test_a_malformed_response_is_only_in_the_body_of_the_error(
+    response: Any, new_bank: Any, leaks: LeakDetector
+) -> None:
+    """The message has the paths of known fields and the problems."""
+    bank = await new_bank((200, response))
+    error = await fail(errors.MalformedResponseError, leaks, bank.client(token=TOKEN, observer=leaks.observe))
+    assert find_canaries(error.body.decode("latin-1")) == set(CANARIES)
 
 
 @pytest.mark.asyncio
@@ -94,70 +98,70 @@ async def test_an_answer_that_cannot_be_read_is_in_the_body_alone(answer: Any, n
         (f"HTTP/1.1 200 OK\r\n{EVERYTHING}\r\n\r\n".encode(), "retrieve", errors.NoAnswerError),
     ],
 )
-async def test_silence_and_failing_servers_give_nothing_away(
-    line: Any, call: str, expected: type[LeadError], new_bank: Any, net: Net
+async def test_lost_and_failed_responses_are_not_quoted(
+    line: Any, call: str, expected: type[LeadError], new_bank: Any, leaks: LeakDetector
 ) -> None:
-    """Nor does what aiohttp has to say about it."""
+    """Errors of aiohttp, which quote the response, are not shown either."""
     bank = await new_bank(line)
-    await fail(expected, net, bank.client(token=TOKEN, observer=net.observe), call)
+    await fail(expected, leaks, bank.client(token=TOKEN, observer=leaks.observe), call)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("response", "expected"),
     [
         ((401, PROBLEM), errors.AuthenticationError),
         ((200, {"access_token": f"{TOKEN}\n"}), errors.RequestNotSentError),
         ((200, {"access_token": [TOKEN]}), errors.RequestNotSentError),
     ],
 )
-async def test_credentials_that_get_no_token_are_not_shown(
-    answer: Any, expected: type[LeadError], new_bank: Any, net: Net
+async def test_refused_credentials_are_not_shown(
+    response: Any, expected: type[LeadError], new_bank: Any, leaks: LeakDetector
 ) -> None:
-    """Whatever the token endpoint says of them."""
-    bank = await new_bank(answer)
+    """Whatever the token endpoint responds."""
+    bank = await new_bank(response)
     credentials = {"client_id": "me", "client_secret": CLIENT_SECRET, "token": None}
-    await fail(expected, net, bank.client(**credentials, observer=net.observe))
+    await fail(expected, leaks, bank.client(**credentials, observer=leaks.observe))
 
 
 @pytest.mark.asyncio
-async def test_a_token_provider_s_own_words_are_in_the_cause_alone(new_bank: Any, net: Net) -> None:
-    """They are the program's, and so is the decision to print the chain."""
+async def test_the_error_of_a_token_provider_is_only_the_cause(new_bank: Any, leaks: LeakDetector) -> None:
+    """It is the program's own error, and the program decides whether to print the chain."""
 
     async def provide(rejected: str | None) -> str:
         raise ValueError(MESSAGE)
 
     bank = await new_bank("drop")
-    async with bank.client(token=provide, observer=net.observe) as lead:
+    async with bank.client(token=provide, observer=leaks.observe) as lead:
         with pytest.raises(errors.RequestNotSentError) as found:
             await lead.instant_payments.send(**PAYMENT)
-    net.show(text=str(found.value), repr=repr(found.value))
+    leaks.record(text=str(found.value), repr=repr(found.value))
 
 
 @pytest.mark.asyncio
-async def test_nobody_listening_and_a_closed_client_give_nothing_away(new_bank: Any, net: Net) -> None:
-    """No connection, no loop, no session."""
+async def test_a_refused_connection_and_a_closed_client_are_not_quoted(new_bank: Any, leaks: LeakDetector) -> None:
+    """Neither the request nor the token is in the errors."""
     bank = await new_bank("drop")
     bank.stop()
-    lead = bank.client(token=TOKEN, retry=RetryPolicy(max_attempts=1), observer=net.observe)
-    await fail(errors.RequestNotSentError, net, lead)
+    lead = bank.client(token=TOKEN, retry=RetryPolicy(max_attempts=1), observer=leaks.observe)
+    await fail(errors.RequestNotSentError, leaks, lead)
     with pytest.raises(errors.ConfigurationError) as found:
         await lead.instant_payments.send(**PAYMENT)
-    net.show(closed=found.value)
+    leaks.record(closed=found.value)
 
 
 @pytest.mark.asyncio
-async def test_a_send_that_is_cancelled_is_noted_without_its_names(new_bank: Any, net: Net) -> None:
-    """The note has the key, and no more."""
+async def test_the_note_of_a_cancelled_send_has_no_personal_data(new_bank: Any, leaks: LeakDetector) -> None:
+    """The note has the idempotency key only."""
     bank = await new_bank("hang")
-    async with bank.client(token=TOKEN, observer=net.observe) as lead:
+    async with bank.client(token=TOKEN, observer=leaks.observe) as lead:
         sending = asyncio.create_task(lead.instant_payments.send(**PAYMENT))
         await bank.arrived.wait()
         sending.cancel()
         with pytest.raises(asyncio.CancelledError) as found:
             await sending
     assert found.value.__notes__
-    net.show(cancelled=found.value)
+    leaks.record(cancelled=found.value)
 
 
 @pytest.mark.asyncio
@@ -174,17 +178,17 @@ async def test_a_send_that_is_cancelled_is_noted_without_its_names(new_bank: Any
         {"idempotency_key": NAME * 20},
     ],
 )
-async def test_what_is_refused_before_it_leaves_is_named_and_not_quoted(
-    changes: dict[str, Any], new_bank: Any, net: Net
+async def test_invalid_arguments_are_named_and_not_quoted(
+    changes: dict[str, Any], new_bank: Any, leaks: LeakDetector
 ) -> None:
-    """Which field, and why."""
+    """The error has the field and the rule."""
     bank = await new_bank("drop")
-    async with bank.client(token=TOKEN, observer=net.observe) as lead:
+    async with bank.client(token=TOKEN, observer=leaks.observe) as lead:
         with pytest.raises((errors.InvalidRequestError, TypeError)) as found:
             await lead.instant_payments.send(**{**PAYMENT, **changes})
         for wrong in (EVERYTHING, f"instant_payment_{NAME}"):
             with pytest.raises(errors.InvalidRequestError) as refused:
                 await lead.instant_payments.return_payment(wrong, reason=EVERYTHING, additional_information=EVERYTHING)
-            net.show(**{f"refused {wrong}": refused.value})
+            leaks.record(**{f"refused {wrong}": refused.value})
     assert bank.requests == []
-    net.show(invalid=found.value)
+    leaks.record(invalid=found.value)

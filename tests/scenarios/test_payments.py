@@ -1,5 +1,7 @@
 """Every status, reason and scenario that a partner can meet, through the public client, with its webhooks."""
 
+from typing import Any
+
 import pytest
 
 from leadpay import (
@@ -134,7 +136,7 @@ async def test_creating_and_canceling_emit_no_event(scene: Scene) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reason", RETURN_REASONS)
-async def test_a_return_carries_every_reason_that_can_be_given(scene: Scene, reason: str) -> None:
+async def test_a_return_carries_every_reason_that_can_be_given(scene: Scene, reason: Any) -> None:
     """Those that we send and those that we receive show the reason and its details."""
     incoming, sent = await scene.receive(), await scene.send_to("1234567890")
     ours = await scene.lead.instant_payments.return_payment(
@@ -182,12 +184,12 @@ async def test_every_reason_of_a_return_request_can_be_received(scene: Scene) ->
         assert resolution is not None
         assert (resolution.resolved_by, resolution.rejection_reason) == (ResolvedBy.CLIENT, refusal)
         assert scene.new_events() == ["return_request_response_needed"]
-    for reason in set(values(ReturnRequestReason)) - set(RETURN_REQUEST_REASONS):
+    for unsent in set(values(ReturnRequestReason)) - set(RETURN_REQUEST_REASONS):
         other = await scene.receive()
-        scene.bank.request_return(other.id, reason)
+        scene.bank.request_return(other.id, unsent)
         active = (await scene.after(other)).active_return_request
         assert active is not None
-        assert active.reason == reason
+        assert active.reason == unsent
     with pytest.raises(ValueError, match="reason"):
         scene.bank.request_return(incoming.id, "bad_mood")
 

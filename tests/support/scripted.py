@@ -1,4 +1,4 @@
-"""A bank of a few lines on a real port, which answers from a script, and a clock whose sleepers wake at once."""
+"""A bank of a few lines on a real port, which responds from a script."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,12 +9,12 @@ import orjson
 import pytest_asyncio
 
 from leadpay.client import LeadClient
-from tests.client.script import Clock
 from tests.support.rng import FixedRandom
+from tests.support.scripted_transport import Clock
 
 
 class ScriptedBank:
-    """Answers each request with the next line of a script, and the last one for ever.
+    """Responds to each request with the next line of a script, and then always with the last one.
 
     A line is bytes to write before the connection is cut, ``(status, data)``, ``(status, data, headers)``, or one of
     the words ``drop``, ``hang`` and ``drop and leave``.
@@ -35,7 +35,7 @@ class ScriptedBank:
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def stop(self) -> None:
-        """Listen no more, and cut every connection."""
+        """Stop listening, and cut every connection."""
         assert self._server is not None
         self._server.close()
         for writer in self._writers:
@@ -48,11 +48,11 @@ class ScriptedBank:
 
     @property
     def keys(self) -> set[str]:
-        """The idempotency keys that came in."""
+        """The idempotency keys that arrived."""
         return {headers["idempotency-key"] for _, _, headers in self.requests if "idempotency-key" in headers}
 
     def client(self, **settings: Any) -> LeadClient:
-        """A client of this bank with a fixed token, keys ``key-1`` and so on, and time that leaps."""
+        """Make a client of this bank with a fixed token, keys ``key-1`` and so on, and a clock that never waits."""
         keys = iter(f"key-{number}" for number in range(1, 1000))
         known = {
             "base_url": self.url,
@@ -82,7 +82,7 @@ class ScriptedBank:
                         self.stop()
                     writer.write(line if isinstance(line, bytes) else b"")
                     return
-                writer.write(answer(*line))
+                writer.write(response(*line))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -90,8 +90,8 @@ class ScriptedBank:
             writer.close()
 
 
-def answer(status: int, data: Any, headers: dict[str, str] | None = None) -> bytes:
-    """The bytes of an answer."""
+def response(status: int, data: Any, headers: dict[str, str] | None = None) -> bytes:
+    """Write a response."""
     body = data if isinstance(data, bytes) else orjson.dumps(data)
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
     lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in fields.items())]

@@ -1,4 +1,7 @@
-"""Never run, only read by type checkers: every call, with what it takes and gives."""
+"""Never run, only read by type checkers: every call, with what it takes and returns.
+
+A line with ``type: ignore`` is an expected error: without the error, the unused comment is one.
+"""
 
 from datetime import UTC, datetime
 from typing import assert_type
@@ -7,6 +10,7 @@ from leadpay import LeadClient
 from leadpay.client.pagination import Page
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Timeouts
+from leadpay.enums import EventType, ReturnReason, Status
 from leadpay.models import Agent, Availability, Event, InstantPayment, Party
 
 
@@ -42,6 +46,22 @@ async def use_the_payments(lead: LeadClient) -> None:
         assert_type(one, InstantPayment)
     async for one in page:
         assert_type(one, InstantPayment)
+
+
+async def misspell_words(lead: LeadClient) -> None:
+    """A type checker refuses what the bank would refuse; the enums are as good as their words."""
+    payments, events = lead.instant_payments, lead.events
+    assert_type(await payments.return_payment("instant_payment_1", reason=ReturnReason.DUPLICATION), InstantPayment)
+    assert_type(await payments.list(status=Status.POSTED), Page[InstantPayment])
+    assert_type(await events.list(types=[EventType.ACH_POSTED, "wire.posted"]), Page[Event])
+    await payments.return_payment("instant_payment_1", reason="duplicaton")  # type: ignore[arg-type] # the point
+    await payments.request_return("instant_payment_1", reason="honor_return_request")  # type: ignore[arg-type] # a return reason
+    await payments.reject_return_request("instant_payment_1", reason="per_agent_request")  # type: ignore[arg-type] # the point
+    await payments.list(status="postd")  # type: ignore[arg-type] # the point
+    await payments.list(direction="sideways")  # type: ignore[arg-type] # the point
+    await payments.list(counterparty_status="created")  # type: ignore[arg-type] # the point
+    await payments.list(return_request_status="open")  # type: ignore[arg-type] # the point
+    await events.list(types=["instant_payment.postd"])  # type: ignore[list-item] # the point
 
 
 async def use_the_events(lead: LeadClient) -> None:

@@ -21,7 +21,7 @@ Body = Callable[..., bytes]
 Signed = Callable[..., dict[str, str]]
 
 
-class Ear:
+class WebhookEndpoint:
     """A receiver that writes down what it heard."""
 
     def __init__(self, clock: Any, secret: str = SECRET, **kwargs: Any) -> None:
@@ -53,7 +53,7 @@ async def serving(app: web.Application) -> AsyncIterator[TestClient[Any, Any]]:
 @pytest.mark.asyncio
 async def test_several_mounts_and_secrets_live_in_one_application(clock: Any, make_body: Body, signed: Signed) -> None:
     """One receiver at two paths and another with its own secret; lifespans are entered once and left."""
-    app, one, two = web.Application(client_max_size=10), Ear(clock), Ear(clock, "whsec_second")
+    app, one, two = web.Application(client_max_size=10), WebhookEndpoint(clock), WebhookEndpoint(clock, "whsec_second")
     mount(app, one.receiver)
     mount(app, one.receiver, path="/again")
     mount(app, two.receiver, path="/second")
@@ -78,7 +78,7 @@ async def test_several_mounts_and_secrets_live_in_one_application(clock: Any, ma
 @pytest.mark.asyncio
 async def test_an_oversized_chunked_body_is_not_read_to_its_end(clock: Any, signed: Signed) -> None:
     """A body without a length is cut off at the limit, with 413."""
-    app, ear = web.Application(), Ear(clock, max_body_bytes=100)
+    app, ear = web.Application(), WebhookEndpoint(clock, max_body_bytes=100)
     mount(app, ear.receiver)
 
     async def endless() -> AsyncIterator[bytes]:
@@ -94,7 +94,7 @@ async def test_an_oversized_chunked_body_is_not_read_to_its_end(clock: Any, sign
 @pytest.mark.asyncio
 async def test_a_body_in_chunks_is_put_together(clock: Any, make_body: Body, signed: Signed) -> None:
     """The signature holds over what came in several pieces."""
-    app, ear = web.Application(), Ear(clock)
+    app, ear = web.Application(), WebhookEndpoint(clock)
     mount(app, ear.receiver)
     body = make_body()
     async with serving(app) as client:
@@ -114,7 +114,7 @@ async def test_a_body_in_chunks_is_put_together(clock: Any, make_body: Body, sig
 @pytest.mark.asyncio
 async def test_a_body_that_is_cut_off_is_counted(clock: Any, make_body: Body, signed: Signed) -> None:
     """A sender that hangs up in the middle causes no error of ours, and nothing runs."""
-    app, ear = web.Application(), Ear(clock)
+    app, ear = web.Application(), WebhookEndpoint(clock)
     mount(app, ear.receiver)
     body = make_body()
     runner = web.AppRunner(app)  # unlike a TestServer, it does not cancel handlers whose sender hangs up
@@ -159,7 +159,7 @@ async def test_the_allow_list_trusts_no_header_unless_told(  # noqa: PLR0917 - f
     status: int,
 ) -> None:
     """X-Forwarded-For counts only behind a trusted proxy; a refused address is counted."""
-    app, ear = web.Application(), Ear(clock)
+    app, ear = web.Application(), WebhookEndpoint(clock)
     mount(app, ear.receiver, allow=allow, trusted_proxies=proxies)
     body = make_body()
     headers = signed(body) | ({"X-Forwarded-For": forwarded} if forwarded else {})
@@ -174,7 +174,7 @@ async def test_a_unix_socket_has_no_address_but_can_be_trusted(  # noqa: PLR0917
     clock: Any, make_body: Body, signed: Signed, tmp_path: Path, proxies: list[str], status: int
 ) -> None:
     """Behind a proxy on a Unix socket, its header is believed only if it is named."""
-    app, ear = web.Application(), Ear(clock)
+    app, ear = web.Application(), WebhookEndpoint(clock)
     mount(app, ear.receiver, allow=["10.1.1.1"], trusted_proxies=proxies)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -193,14 +193,14 @@ async def test_a_unix_socket_has_no_address_but_can_be_trusted(  # noqa: PLR0917
 def test_an_address_that_cannot_be_read_is_refused_at_once(clock: Any) -> None:
     """A slip in the allow-list is an error before the application starts."""
     with pytest.raises(ConfigurationError, match="allow"):
-        mount(web.Application(), Ear(clock).receiver, allow=["bank.example"])
+        mount(web.Application(), WebhookEndpoint(clock).receiver, allow=["bank.example"])
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_receiver_listens_on_a_port_of_its_own(host: str, clock: Any, make_body: Body, signed: Signed) -> None:
     """Its URL is where to send webhooks, its lifespans last as long, and afterwards nobody is there."""
-    ear, body = Ear(clock), make_body()
+    ear, body = WebhookEndpoint(clock), make_body()
     async with listening(ear.receiver, host=host, path="/here") as url, aiohttp.ClientSession() as session:
         assert url.endswith("/here")
         async with session.post(url, data=body, headers=signed(body)) as answer:
@@ -211,7 +211,7 @@ async def test_a_receiver_listens_on_a_port_of_its_own(host: str, clock: Any, ma
 @pytest.mark.asyncio
 async def test_a_port_that_is_taken_leaves_nothing_running(clock: Any) -> None:
     """The lifespans are left, and the error comes through."""
-    one, two = Ear(clock), Ear(clock)
+    one, two = WebhookEndpoint(clock), WebhookEndpoint(clock)
     async with listening(one.receiver) as url:
         with pytest.raises(OSError, match="address already in use"):
             await listening(two.receiver, port=int(url.split(":")[2].partition("/")[0])).__aenter__()

@@ -1,13 +1,13 @@
-"""A plugin of leadpay: what came in is credited, and what was given back is taken off again.
+"""A leadpay plugin that records received payments as credits and their returns as debits.
 
-``pip install leadpay-ledger`` is all it takes where a program calls ``leadpay.load_plugins(router)``.
+A program that calls ``leadpay.load_plugins(router)`` loads it once it is installed: ``pip install leadpay-ledger``.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from leadpay import Context, InstantPaymentEvent, WebhookRouter
-from leadpay_ledger.book import Book
+from leadpay_ledger.ledger import Ledger
 from leadpay_ledger.settings import Settings
 
 router = WebhookRouter("leadpay-ledger")
@@ -15,22 +15,22 @@ router = WebhookRouter("leadpay-ledger")
 
 @router.lifespan
 @asynccontextmanager
-async def keep_book() -> AsyncIterator[Book]:
-    """ExclusiveSession the database open for as long as webhooks are handled; settings are read now, not at import."""
-    book = Book(Settings.from_env())
+async def open_ledger() -> AsyncIterator[Ledger]:
+    """Open the database while webhooks are handled. Settings are read here, not at import."""
+    ledger = Ledger(Settings.from_env())
     try:
-        yield book
+        yield ledger
     finally:
-        book.close()
+        ledger.close()
 
 
 @router.posted(direction="incoming")
 async def credit(event: InstantPaymentEvent, context: Context) -> None:
-    """Credit what came in, be it somebody's payment or a payment of ours that comes back."""
-    await context.state.enter(event.payment, event.payment.amount)
+    """Record a credit, also for a payment of ours that was returned."""
+    await context.state.record(event.payment, event.payment.amount)
 
 
 @router.posted(direction="outgoing", is_return=True)
-async def reverse(event: InstantPaymentEvent, context: Context) -> None:
-    """Take off what was given back: the amount of the return, which can be less than the original's."""
-    await context.state.enter(event.payment, -event.payment.amount)
+async def debit(event: InstantPaymentEvent, context: Context) -> None:
+    """Record the amount of the return as a debit. It can be less than the original amount."""
+    await context.state.record(event.payment, -event.payment.amount)

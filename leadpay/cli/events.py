@@ -1,0 +1,67 @@
+"""``leadpay events``: list and show the bank's events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from leadpay.cli.listing import collect, filters, page_size
+from leadpay.cli.options import AsJson
+from leadpay.cli.output import format_time, print_fields, print_model, print_table
+from leadpay.client import LeadClient
+from leadpay.converter import unstructure
+from leadpay.models import Event
+
+events = App(name="events", help="List the bank's events of the last 90 days, or show one.")
+
+
+@events.command(name="list")
+async def list_events(
+    *,
+    types: Annotated[Sequence[str], Parameter(name="--type", negative="")] = (),
+    object_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List events, newest first.
+
+    Args:
+        types: Only events of this type, such as instant_payment.posted; can be repeated.
+        object_id: Only events about this object.
+        since: Only events created at or after this time, such as 2026-01-31T12:00:00. Local time without an offset.
+        until: Only events created before this time.
+        limit: The maximum number of events; 0 for all.
+        as_json: Print one JSON object per line, as the bank sends it, with names and account numbers.
+    """
+    chosen = filters(types=list(types) or None, object_id=object_id, since=since, until=until)
+    async with LeadClient.from_env() as lead:
+        found = await collect(lead.events.list(limit=page_size(limit), **chosen), limit, as_json=as_json)
+    if not as_json:
+        print_table(("CREATED", "ID", "TYPE", "OBJECT"), map(event_row, found))
+
+
+@events.command(name="show")
+async def show_event(event_id: str, *, as_json: AsJson = False) -> None:
+    """Show one event.
+
+    Args:
+        event_id: The event's ID.
+        as_json: Print it as the bank sends it, with names and account numbers.
+    """
+    async with LeadClient.from_env() as lead:
+        event = await lead.events.retrieve(event_id)
+    if as_json:
+        print_model(event)
+    else:
+        print_fields(unstructure(event))
+
+
+def event_row(event: Event) -> tuple[str, ...]:
+    """Build a table row."""
+    object_id = event.payment_id
+    if object_id is None:
+        object_id = str(event.object.get("id", "")) if isinstance(event.object, dict) else ""
+    return (format_time(event.created_at), event.id, str(event.type), object_id)

@@ -1,0 +1,95 @@
+"""Printing: lines and tables for people, JSON for programs."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from leadpay.converter import encode, unstructure
+
+PIPE_WIDTH: Final = 1000
+"""The width of a table in a pipe or file, in characters: wider than any row, so that each row is one line."""
+
+SHOWN_FIELDS: Final = frozenset(["ordering_key", "routing_number"])
+SHOWN_ENDINGS: Final = frozenset(
+    [
+        *("amount", "at", "body", "by", "code", "deadline", "direction", "event", "id", "ids"),
+        *("reason", "state", "status", "type", "uetr"),
+    ]
+)
+"""Last parts of the field names that are printed in full. Every other field, also a new one, may hold personal data."""
+
+
+def print_line(text: str, *, file: Any = None) -> None:
+    """Print a line and flush it."""
+    print(text, file=file, flush=True)
+
+
+def print_json(data: Any) -> None:
+    """Print an object as one line of JSON."""
+    print_line(encode(data).decode())
+
+
+def print_model(model: Any) -> None:
+    """Print a model as one line of JSON, as the bank sends it."""
+    print_json(unstructure(model))
+
+
+def print_fields(data: Any) -> None:
+    """Print nested JSON, one field per line, with personal data masked."""
+    for path, value in flatten(data):
+        print_line(f"{path:<42}{value}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table. Nothing is cut off, and in a pipe each row is one line."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    is_terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, width=None if is_terminal else PIPE_WIDTH, markup=False, highlight=False)
+    console.print(shown)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int], None]]:
+    """Show a counter on standard error while the context is open, if it is a terminal; yields its setter."""
+    console = Console(file=sys.stderr)
+    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda count: bar.update(task, completed=count)
+
+
+def flatten(data: Any, path: str = "") -> list[tuple[str, str]]:
+    """Convert nested JSON to pairs of path and text; names, account numbers and free text are masked."""
+    if isinstance(data, dict):
+        return [line for name, value in data.items() for line in flatten(value, f"{path}.{name}".lstrip("."))]
+    if isinstance(data, list):
+        return [line for index, value in enumerate(data) for line in flatten(value, f"{path}[{index}]")]
+    field = path.rpartition(".")[2].partition("[")[0]
+    text = "" if data is None else str(data)
+    is_shown = field in SHOWN_FIELDS or field.rpartition("_")[2] in SHOWN_ENDINGS
+    return [(path, text if is_shown or not text else mask(text))]
+
+
+def mask(text: str) -> str:
+    """Hide a text; of an account number, leave the last four digits."""
+    return f"…{text[-4:]}" if text.isdigit() and len(text) > len("1234") else "…"
+
+
+def format_cents(cents: int) -> str:
+    """Format cents as dollars."""
+    return f"${cents // 100:,}.{cents % 100:02}"
+
+
+def format_time(time: datetime) -> str:
+    """Format a time to the second."""
+    return f"{time:%Y-%m-%d %H:%M:%S}"

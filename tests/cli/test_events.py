@@ -1,0 +1,40 @@
+"""``leadpay events``: a table for people, JSON for programs."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from leadpay.cli.events import event_row
+from leadpay.enums import EventType
+from leadpay.models import Event
+from tests.support.scene import Scene
+
+
+@pytest.mark.asyncio
+async def test_events_are_listed_and_shown(online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are filtered by type and object; names are masked, except in JSON."""
+    payment = await online.send_to("1234567890")
+    await invoke("events", "list", "--type", "instant_payment.posted", "--object-id", payment.id)
+    _, row = capsys.readouterr().out.splitlines()
+    event_id = row.split()[2]
+    assert row.split()[3:] == ["instant_payment.posted", payment.id]
+    await invoke("events", "list", "--json")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == [
+        "instant_payment.counterparty_status_updated",
+        "instant_payment.posted",
+    ]
+    await invoke("events", "show", event_id)
+    assert "object.creditor.name                      …\n" in capsys.readouterr().out
+    await invoke("events", "show", event_id, "--json")
+    assert json.loads(capsys.readouterr().out)["object"]["creditor"]["name"] == "Alex Smith"
+
+
+def test_an_event_of_another_product_has_a_row() -> None:
+    """Its object may have an ID, or be no object at all."""
+    when = datetime(2025, 1, 6, tzinfo=UTC)
+    found = [
+        Event(id="event_1", event=EventType("ach.posted"), created_at=when, object=one) for one in ({"id": "a"}, 1)
+    ]
+    assert [event_row(event)[3] for event in found] == ["a", ""]

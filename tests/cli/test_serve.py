@@ -1,0 +1,112 @@
+"""``leadpay serve``: webhooks are received, stored and handled."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from leadpay.errors import ConfigurationError
+from leadpay.inbox import open_inbox
+from leadpay.webhooks.signature import HEADER, sign
+from tests.cli import handlers as served
+from tests.cli.conftest import ExitCode
+from tests.cli.processes import request_status, running
+from tests.inbox.gates import until
+from tests.inbox.story import event_of
+from tests.support.scene import Scene
+
+ROUTER = "tests.cli.handlers:router"
+
+
+@asynccontextmanager
+async def serving(invoke: Any, capsys: pytest.CaptureFixture[str], *options: str) -> AsyncIterator[str]:
+    """Run ``serve`` until the context ends; yields the line that it printed."""
+    task = asyncio.ensure_future(invoke("serve", ROUTER, "--port", "0", *options))
+    out: list[str] = []
+    try:
+        await until(lambda: task.done() or out.append(capsys.readouterr().out) or "\n" in "".join(out))  # type: ignore[func-returns-value]
+        yield "".join(out).strip()
+    finally:
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await task
+
+
+async def send(url: str, secret: str, event_id: str) -> int:
+    """Send a signed webhook."""
+    _, body = event_of(event_id)
+    headers = {HEADER: sign(body, secret, int(time.time() * 1000))}
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+        return response.status
+
+
+@pytest.mark.asyncio
+async def test_an_event_is_stored_and_then_handled(
+    online: Scene, inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With credentials, handlers have a client, and --backfill reads the bank's event list."""
+    served.handled.clear()
+    async with serving(invoke, capsys, "--backfill") as line:
+        assert await send(line.split()[-1], online.bank.webhook_secret, "event_1") == 200
+        await until(lambda: served.handled == [("event_1", True)])
+    async with open_inbox(inbox_url) as inbox:
+        assert [(one.event_id, one.state) async for one in inbox.events()] == [("event_1", "done")]
+        assert await inbox.watermark() is not None
+
+
+@pytest.mark.asyncio
+async def test_one_process_receives_and_another_handles(
+    inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--receive only stores; --work needs no secret and no port."""
+    served.handled.clear()
+    async with serving(invoke, capsys, "--receive", "--secret", "whsec") as line:
+        assert await send(line.split()[-1], "whsec", "event_1") == 200
+    assert served.handled == []
+    async with serving(invoke, capsys, "--work") as line:
+        assert line == "working on the inbox"
+        await until(lambda: served.handled == [("event_1", False)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--work"], "need an inbox"),
+        (["--inbox", "sqlite:///:memory:", "--work", "--receive"], "leave both out"),
+        (["--inbox", "sqlite:///:memory:", "--backfill", "--work"], "LEAD_CLIENT_ID"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_contradicting_options_are_refused(options: list[str], message: str, invoke: Any) -> None:
+    """The message says what to change."""
+    with pytest.raises(ConfigurationError, match=message):
+        await invoke("serve", ROUTER, *options)
+
+
+def test_a_missing_secret_is_one_line(exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a secret, webhooks are never accepted."""
+    assert exit_code_of("serve", ROUTER, "--port", "0") == 2
+    assert "secret" in capsys.readouterr().err
+
+
+def test_an_address_that_cannot_be_bound_is_one_line(
+    exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is exit code 2, without a traceback."""
+    assert exit_code_of("serve", ROUTER, "--secret", "whsec_1", "--host", "203.0.113.1") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("leadpay: ")
+    assert err.count("\n") == 1
+
+
+def test_it_runs_until_a_signal(handlers: str) -> None:
+    """An unsigned webhook gets 401; SIGTERM is exit code 0."""
+    with running("serve", f"{handlers}:router", "--port", "0", "--secret", "whsec_1,whsec_2") as (_, output):
+        url = output.readline().removeprefix("receiving webhooks at ").strip()
+        assert request_status(url, "POST") == 401
