@@ -273,7 +273,7 @@ def description() -> Json:
     issue = _operation("token", "Get an access token", _ref("Token"), (400,), body=token)
     return {
         "openapi": "3.0.3",
-        "info": {"title": "leadpay's sandbox", "version": "1", "description": "A pretend bank for tests."},
+        "info": {"title": "leadpay's sandbox", "version": "1", "description": "A simulated bank for tests."},
         "security": [{"bearer": []}],
         "paths": {
             "/v1/oauth/token": {"post": issue | {"security": []}},

@@ -1,4 +1,4 @@
-"""The pretend bank on a real port: ``async with Sandbox() as bank``."""
+"""The sandbox on a real port: ``async with Sandbox() as bank``."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from leadpay.sandbox.faults import Fault, Faults
 from leadpay.sandbox.http_api import HttpApi, Request, Response, problem_response
 from leadpay.sandbox.models import Event, Reason
 from leadpay.sandbox.problems import ApiProblem
-from leadpay.sandbox.scenarios import Outcome
+from leadpay.sandbox.scenarios import Script
 from leadpay.sandbox.tokens import LIFETIME, Tokens
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Sandbox:
         scopes: frozenset[str] = SCOPES,
         faults: Iterable[Fault | str] = (),
     ) -> None:
-        self._random = Random(seed)  # noqa: S311 - a pretend bank's identifiers protect nothing
+        self._random = Random(seed)  # noqa: S311 - the sandbox's identifiers protect nothing
         self.clock: Clock = clock or RealClock()
         self.client_id = client_id or f"client_{self._new_uuid().hex}"
         self.client_secret = client_secret or f"secret_{self._new_uuid().hex}"
@@ -135,7 +135,7 @@ class Sandbox:
         """Send webhooks to one more endpoint, signed with another secret if one is given."""
         self._more_endpoints.append(Endpoint(url, secret or self.webhook_secret))
 
-    def next_payment(self, outcome: Outcome | str, *, direction: str = "outgoing") -> None:
+    def next_payment(self, outcome: Script | str, *, direction: str = "outgoing") -> None:
         """Choose how the next payment ends; see :meth:`Bank.next_payment`."""
         self.bank.next_payment(outcome, direction=direction)
 
@@ -148,11 +148,30 @@ class Sandbox:
         self.bank.refuse(payment_id, reason)
 
     def return_payment(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
-        """Have the counterparty return an outgoing payment, for any reason; see :meth:`Bank.simulate_return`."""
+        """Have the counterparty return an outgoing payment, one delay from now.
+
+        Args:
+            payment_id: a posted outgoing payment.
+            reason: any reason that a return can have; the API takes only those that a client can give.
+            amount: cents; all of it if left out.
+
+        Raises:
+            ValueError: no return has this reason.
+            ApiProblem: the payment cannot be returned, or not by so much.
+        """
         self.bank.simulate_return(payment_id, Reason(reason), amount)
 
     def request_return(self, payment_id: str, reason: str = "other") -> None:
-        """Have the counterparty request a return, for any reason; see :meth:`Bank.simulate_return_request`."""
+        """Have the counterparty request the return of an incoming payment, one delay from now.
+
+        Args:
+            payment_id: a posted incoming payment.
+            reason: any reason that a return request can have.
+
+        Raises:
+            ValueError: no return request has this reason.
+            ApiProblem: a return of the payment cannot be requested.
+        """
         self.bank.simulate_return_request(payment_id, Reason(reason))
 
     def client(self, **overrides: Any) -> "LeadClient":

@@ -72,7 +72,7 @@ def test_a_client_that_has_disconnected_gets_nothing(connections: ConnectionFaul
     assert connections.apply(None, lost) is lost
 
 
-def test_late_responses_answer_the_request_before(connections: ConnectionFaults, transport: Any) -> None:
+def test_late_responses_are_those_of_the_request_before(connections: ConnectionFaults, transport: Any) -> None:
     """This lasts as long as the connection; other connections are not affected."""
     sent = [
         connections.apply(transport, one).body
