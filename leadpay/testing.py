@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leadpay.sandbox import ManualClock, Sandbox
     from leadpay.sandbox.delivery import Attempt
     from leadpay.sandbox.faults import Faults
-    from leadpay.webhooks.outcome import Outcome
+    from leadpay.webhooks.dispatcher import Outcome
     from leadpay.webhooks.receiver import WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter
 

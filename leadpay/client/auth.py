@@ -33,14 +33,23 @@ class TokenSource(Protocol):
         ...
 
 
-def check_token(token: object) -> str:
+class Token(str):
+    """An access token whose repr does not show it: tracebacks and error trackers show the repr of arguments."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<token>"
+
+
+def check_token(token: object) -> Token:
     """Return the token if it fits into a header.
 
     Raises:
         ConfigurationError: it does not.
     """
     if isinstance(token, str) and token and token.isascii() and token.isprintable():
-        return token
+        return Token(token)
     raise ConfigurationError("token: must be a string of printable ASCII characters")
 
 

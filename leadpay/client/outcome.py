@@ -60,7 +60,7 @@ class CallState:
     """How the last attempt that may have been executed ended, if there was one."""
     in_flight: bool = False
     """Whether an attempt was started and has no result yet."""
-    rejected_token: str | None = None
+    rejected_token: str | None = attrs.field(default=None, repr=False)
     renewing_token: bool = False
     """Whether the last attempt only needs another one with a new token."""
     observed: CallStarted | None = None

@@ -16,9 +16,8 @@ from leadpay.inbox.retry import next_wait
 from leadpay.instrumentation import DeadLettered, Observer, notify
 from leadpay.models import Event
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.dispatcher import Dispatcher, traceback_without_messages
+from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult, traceback_without_messages
 from leadpay.webhooks.event import parse
-from leadpay.webhooks.outcome import HandlerResult
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 

@@ -16,7 +16,6 @@ from leadpay.inbox.execution import ClaimExecution, WorkerConfig, name_handlers
 from leadpay.inbox.retry import RETRIES
 from leadpay.instrumentation import InboxMeasured, Observer, notify
 from leadpay.webhooks.dispatcher import Dispatcher, traceback_without_messages
-from leadpay.webhooks.observed import ObservedDispatcher
 from leadpay.webhooks.router import WebhookRouter
 
 logger = logging.getLogger("leadpay.inbox")
@@ -91,9 +90,9 @@ class Worker:
                 "concurrency, lease, poll and body_retention_days must be positive, and shutdown_timeout not negative"
             )
         self.inbox = inbox
-        self.dispatcher = handlers if isinstance(handlers, Dispatcher) else _dispatcher(handlers, observer)
+        self.dispatcher = handlers if isinstance(handlers, Dispatcher) else Dispatcher(handlers, observer=observer)
         self._owns_dispatcher = handlers is not self.dispatcher
-        self._observer = observer or getattr(self.dispatcher, "observer", None)
+        self._observer = observer or self.dispatcher.observer
         self._clock = clock or SystemClock()
         self._concurrency = concurrency
         self._lease = lease
@@ -272,10 +271,6 @@ class Worker:
         oldest = stats.oldest_waiting
         age = None if oldest is None else (_date(now) - oldest).total_seconds()
         notify(observer, InboxMeasured(stats.by_state.get("waiting", 0), stats.by_state.get("dead", 0), age))
-
-
-def _dispatcher(router: WebhookRouter, observer: Observer | None) -> Dispatcher:
-    return Dispatcher(router) if observer is None else ObservedDispatcher(router, observer=observer)
 
 
 def _date(seconds: float) -> datetime:

@@ -298,3 +298,10 @@ async def test_a_token_is_renewed_ahead_of_its_end_and_the_old_one_serves_meanwh
     tokens = [headers["authorization"] for method, _, headers in bank.requests if method == "GET"]
     assert tokens == ["Bearer first", "Bearer first", "Bearer second"]
     assert bank.lines.count("POST /v1/oauth/token") == 2
+
+
+def test_a_token_is_not_shown_by_its_repr() -> None:
+    """Tracebacks show the arguments of every call, and the token is one of the transport's."""
+    token = FixedToken("canary").current()
+    assert "canary" not in repr(token)
+    assert f"Bearer {token}" == "Bearer canary"

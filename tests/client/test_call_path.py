@@ -7,7 +7,7 @@ import pytest
 from tests.support.call_counting import counting_calls
 
 MAX_CALLS = 25
-MAX_FILES = 10
+MAX_FILES = 9
 """What one send may pass through, so that a reader can follow it."""
 
 

@@ -386,7 +386,7 @@ async def test_a_write_cancelled_on_its_way_is_an_unknown_outcome(new_bank: Any,
 
 @pytest.mark.asyncio
 async def test_a_token_is_a_call_of_its_own(new_bank: Any) -> None:
-    """Told in between, without its secret."""
+    """RecordedTelemetry in between, without its secret."""
     facts: list[Observation] = []
     bank = await new_bank((200, {"access_token": "t0ken", "token_type": "Bearer"}), (404, {}), (404, {}))
     async with bank.client(client_id="me", client_secret="s3cret", observer=facts.append) as lead:

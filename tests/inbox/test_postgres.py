@@ -79,7 +79,7 @@ async def test_many_that_open_it_at_once_make_the_schema_once(postgres_url: str)
 
 @pytest.mark.asyncio
 async def test_a_database_that_cannot_hold_every_text_is_refused(postgres_server: str, admin: Any) -> None:
-    """Told at the start, and not by an event that cannot be kept."""
+    """RecordedTelemetry at the start, and not by an event that cannot be kept."""
     await admin.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
     try:
         with pytest.raises(ConfigurationError, match="UTF-8"):

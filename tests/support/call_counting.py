@@ -33,10 +33,19 @@ class CountedCalls:
         return {self._file(frame) for frame in self._frames}
 
     def observe(self, frame: FrameType, event: str, _: object) -> None:
-        """Note a call; resuming a coroutine is not another one."""
+        """Note a call; resuming a coroutine is not another one, and reading a field is part of reading its model."""
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(_PACKAGE) and code.co_name not in _NOT_FUNCTIONS:
+        is_ours = code.co_filename.startswith(_PACKAGE) and code.co_name not in _NOT_FUNCTIONS
+        if event == "call" and is_ours and not self._is_within_reader(frame):
             self._frames[frame] = None
+
+    @staticmethod
+    def _is_within_reader(frame: FrameType) -> bool:
+        """Tell whether a compiled function of ``leadpay/converter.py`` called this, directly or not."""
+        caller = frame.f_back
+        while caller is not None and caller.f_code.co_filename != "<string>":
+            caller = caller.f_back if caller.f_code.co_filename.startswith(_PACKAGE) else None
+        return caller is not None
 
     @staticmethod
     def _file(frame: FrameType) -> str:
