@@ -34,7 +34,7 @@ class LeadClient:
         client_id: the OAuth2 client ID.
         client_secret: its secret.
         environment: ``sandbox`` or ``production``; ``sandbox`` if neither this nor ``base_url`` is given.
-        base_url: another address, such as a pretend bank's; without TLS on loopback only.
+        base_url: another address, such as the sandbox's; without TLS on loopback only.
         token: instead of credentials, a token, or a coroutine function that takes the token that was just rejected,
             or None, and returns one.
         session: an aiohttp session to borrow, without an auth of its own, and without a login for the bank's host in

@@ -107,7 +107,7 @@ class CallState:
         if self.request.safety is RetrySafety.SAFE:
             # An attempt without a connection does not undo an earlier one that was sent.
             return self.sign(self.ambiguous_error if isinstance(error, RequestNotSentError) else error)
-        reason = f"HTTP {error.status}" if isinstance(error, APIError) else "no answer"
+        reason = f"HTTP {error.status}" if isinstance(error, APIError) else "no response"
         return OutcomeUnknownError(
             self.request.operation, attempts=self.attempts, idempotency_key=self.request.key, reason=reason
         )

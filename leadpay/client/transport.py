@@ -136,7 +136,7 @@ class Transport:
         except _NOT_SENT as error:
             failure: LeadError = RequestNotSentError(f"no connection to the bank: {type(error).__name__}")
         except Exception as error:  # noqa: BLE001 - aiohttp, ssl or zlib: it is unknown what the bank received
-            failure = NoAnswerError(f"no answer from the bank: {type(error).__name__}")
+            failure = NoAnswerError(f"no response from the bank: {type(error).__name__}")
         # Raised here, so that aiohttp's error, whose frames hold the request and this task, is not its context.
         raise failure
 
