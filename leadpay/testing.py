@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures with a pretend bank, a client, a clock and webhooks for your own tests.
+"""The pytest plugin: fixtures with a simulated bank, a client, a clock and webhooks for your own tests.
 
 pytest loads it once leadpay is installed; it needs no configuration. Its fixtures are not asynchronous, so that they
 work with pytest-asyncio in both modes, with anyio, and in tests that are not asynchronous::
@@ -100,7 +100,7 @@ class TestClock:
 
 
 class TestBank:
-    """A pretend bank in its own thread, with the methods of :class:`leadpay.sandbox.Sandbox`."""
+    """A sandbox in its own thread, with the methods of :class:`leadpay.sandbox.Sandbox`."""
 
     __test__ = False
 
@@ -354,7 +354,7 @@ def leadpay_clock(_leadpay_thread: BankThread) -> TestClock:
 
 @pytest.fixture
 def leadpay_sandbox(_leadpay_thread: BankThread, leadpay_clock: TestClock) -> Iterator[TestBank]:
-    """A pretend bank on a loopback port; its time stands still until ``leadpay_clock`` moves it."""
+    """A sandbox on a loopback port; its time stands still until ``leadpay_clock`` moves it."""
     from leadpay.sandbox import Sandbox  # noqa: PLC0415 - only when used
 
     async def start() -> Sandbox:

@@ -29,14 +29,14 @@ def complete_dsn(dsn: str, *, connect_seconds: float) -> str:
     Raises:
         ConfigurationError: it cannot be read; the message doesn't quote it, since it may hold a password.
     """
+    unreadable = ConfigurationError("the store's URL cannot be read: postgresql://user:password@host:port/database")
     try:
         given = conninfo_to_dict(dsn)
-        # A password with a colon and an at sign is easily taken for a port.
-        readable = all(port.isdecimal() for port in str(given.get("port") or 0).split(",") if port)
     except Error:
-        readable = False
-    if not readable:
-        raise ConfigurationError("the store's URL cannot be read: postgresql://user:password@host:port/database")
+        raise unreadable from None
+    # A password with a colon and an at sign is easily taken for a port.
+    if not all(port.isdecimal() for port in str(given.get("port") or 0).split(",") if port):
+        raise unreadable
     ours = {**_DEFAULTS, "connect_timeout": max(_MIN_CONNECT_TIMEOUT, round(connect_seconds))}
     return make_conninfo(dsn, **{name: value for name, value in ours.items() if name not in given})
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 import psycopg
+from psycopg import sql
 
 from leadpay.clock import Clock
 
@@ -45,7 +46,7 @@ class Listener:
         while True:
             with suppress(psycopg.Error):
                 async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
-                    await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
                     self._hint.set()  # Something may have come before.
                     async for _ in connection.notifies():
                         self._hint.set()
