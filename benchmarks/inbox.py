@@ -136,7 +136,7 @@ def _claim(inbox: Any) -> Run:
             spent += perf_counter() - start
             assert len(claims) == BATCH
             for one in claims:
-                await inbox.release(one.lease, due_at=LATER)
+                await inbox.release(one.lease, due_at=LATER, now=time())
         return spent
 
     return run

@@ -12,7 +12,7 @@ import attrs
 from leadpay.clock import Clock
 from leadpay.errors import MalformedEventError
 from leadpay.inbox.retry import next_wait
-from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Inbox, StoredEvent
+from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Inbox, RunFinishedError, StoredEvent
 from leadpay.instrumentation import DeadLettered, Observer, notify
 from leadpay.models import Event
 from leadpay.storage import LeaseLostError
@@ -164,7 +164,7 @@ class ClaimExecution:
                     closes=_closing([*others, "done"]),
                     now=config.clock.now(),
                 )
-            except LeaseLostError:
+            except (LeaseLostError, RunFinishedError):
                 raise
             except Exception as error:  # noqa: BLE001 - any failure of a store is a failed attempt
                 logger.error("%s on %s: not committed: %s", route.name, event.id, traceback_without_messages(error))  # noqa: TRY400 - may quote the row

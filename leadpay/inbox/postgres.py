@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self, cast
 import psycopg
 
 from leadpay.clock import Clock, SystemClock
-from leadpay.inbox import postgres_queries as queries
 from leadpay.inbox.database import DatabaseInbox, Result, T
+from leadpay.inbox.postgres_queries import CHANNEL, PostgresQueries, row
 from leadpay.models import Event
 from leadpay.storage.postgres.batching import InsertBatcher, Row
 from leadpay.storage.postgres.database import (
@@ -45,6 +45,8 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         listen: where a worker listens for notifications of new events: a DSN that leads to the server and not to a
             pooler, or True for the same DSN; False to poll only.
         clock: what waits before a lost connection for notifications is replaced.
+        database_clock: whether leases and due times go by the database's clock; False in tests that move a clock by
+            hand, and then they go by the clock of each caller.
 
     Raises:
         ConfigurationError: the DSN cannot be read; on entering, a newer version of leadpay has upgraded the schema, or
@@ -63,8 +65,10 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         connect_seconds: float = CONNECT_SECONDS,
         listen: bool | str = True,
         clock: Clock | None = None,
+        database_clock: bool = True,
     ) -> None:
-        super().__init__(queries)
+        self._postgres_queries = PostgresQueries(database_clock=database_clock)
+        super().__init__(self._postgres_queries)
         self.database = PostgresDatabase(
             dsn,
             package="leadpay.inbox",
@@ -79,7 +83,7 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         self._listener: Listener | None = None
         if listen:
             listen_dsn = complete_dsn(dsn if listen is True else listen, connect_seconds=connect_seconds)
-            self._listener = Listener(listen_dsn, queries.CHANNEL, self._hint, clock or SystemClock())
+            self._listener = Listener(listen_dsn, CHANNEL, self._hint, clock or SystemClock())
 
     def __repr__(self) -> str:
         return f"PostgresInbox({place(self.database.dsn)})"
@@ -87,12 +91,12 @@ class PostgresInbox(DatabaseInbox["Connection"]):
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
         """Commit an event to disk; see :class:`leadpay.inbox.store.Inbox`."""
         self.database.raise_if_closed()
-        new = await self._batcher.add(queries.row(event, body, received_at))
+        new = await self._batcher.add(row(event, body, received_at))
         self._hint.set()
         return new
 
     async def _insert(self, rows: Sequence[Row]) -> set[str]:
-        return await self.database.run(partial(queries.add, rows=rows))
+        return await self.database.run(partial(self._postgres_queries.add, rows=rows))
 
     async def _run(self, query: "Callable[[Connection], Result[T]]", *, writes: bool = True) -> T:  # noqa: ARG002 - the server needs no such hint
         return await self.database.run(cast("Work[T]", query))

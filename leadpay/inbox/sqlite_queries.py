@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from leadpay.inbox.database import PAGE
-from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Stats, StoredEvent
+from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, RunFinishedError, Stats, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import Lease, LeaseLostError
 
@@ -159,13 +159,16 @@ def record_result(
     has_new_work = bool(held[0] > lease.revision)
     if run is not None:
         row = (run.handler, run.state, run.attempts, run.due_at, run.error)
-        connection.execute(RECORD_RUN, (event_id, *row))
+        if connection.execute(RECORD_RUN, (event_id, *row)).rowcount != 1:
+            raise RunFinishedError(f"{event_id} was finished by another worker")
     if closes is not None:
-        connection.execute(CLOSE, (closes, event_id, not has_new_work))
+        closed = connection.execute(CLOSE, (closes, event_id, not has_new_work)).rowcount
+        if closed != 1 and not has_new_work:
+            raise RunFinishedError(f"{event_id} was finished by another worker")
     return has_new_work
 
 
-def release(connection: "sqlite3.Connection", *, lease: Lease, due_at: float | None) -> bool:
+def release(connection: "sqlite3.Connection", *, lease: Lease, due_at: float | None, now: float) -> bool:  # noqa: ARG001 - the machine has one clock
     """Give a key back, and say whether it is due at once."""
     row = connection.execute(RELEASE, (lease.revision, due_at, lease.ordering_key, lease.fencing_token)).fetchone()
     return row is not None and row[0] == 0

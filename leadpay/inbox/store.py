@@ -57,6 +57,10 @@ class StoredEvent:
     """Why a person discarded it; None unless it is discarded."""
 
 
+class RunFinishedError(Exception):
+    """Internal: the handler run, or its event, is finished already, so nothing of this attempt is kept."""
+
+
 @attrs.frozen(kw_only=True)
 class Claim:
     """A leased ordering key with its waiting events, in the order of ``created_at`` and, where equal, of arrival."""
@@ -93,12 +97,17 @@ class Transaction(Protocol):
 
         Raises:
             LeaseLostError: the fencing token is not the newest; nothing is kept.
+            RunFinishedError: the run is finished already; nothing is kept.
         """
         ...
 
 
 class Inbox(Protocol):
-    """Where events are stored. Times called ``now`` are seconds since 1970, from the caller's clock."""
+    """Where events are stored.
+
+    All times are seconds since 1970 by the caller's clock, and ``now`` is the present one. A store with a clock of its
+    own turns them into its own time, so that callers whose clocks differ do no harm to each other.
+    """
 
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
         """Commit an event to disk.
@@ -131,19 +140,20 @@ class Inbox(Protocol):
     ) -> bool:
         """Record how a handler ended and, with ``closes``, that the event is through; prolong the lease from now.
 
-        A run that doesn't wait any more is left as it is, and so is an event. ``run=None`` closes an event that no
-        handler takes; without ``closes`` too it only prolongs the lease. If new work arrived for this key since the
-        claim, an event with a waiting handler stays open: it may have been replayed.
+        ``run=None`` closes an event that no handler takes; without ``closes`` too it only prolongs the lease. If new
+        work arrived for this key since the claim, an event with a waiting handler stays open: it may have been
+        replayed.
 
         Returns:
             Whether new work arrived for the key since the claim.
 
         Raises:
             LeaseLostError: the fencing token is not the newest; nothing is recorded.
+            RunFinishedError: the run, or the event that ``closes`` is for, does not wait any more.
         """
         ...
 
-    async def release(self, lease: Lease, *, due_at: float | None) -> None:
+    async def release(self, lease: Lease, *, due_at: float | None, now: float) -> None:
         """Give a key back: due at a time, or never, or at once if new work arrived; a lost lease is no error."""
         ...
 

@@ -14,7 +14,7 @@ from leadpay.errors import ConfigurationError
 from leadpay.inbox.execution import ClaimExecution, WorkerConfig, name_handlers
 from leadpay.inbox.retry import RETRIES
 from leadpay.inbox.signals import stop_on_signals
-from leadpay.inbox.store import Claim, Inbox
+from leadpay.inbox.store import Claim, Inbox, RunFinishedError
 from leadpay.instrumentation import InboxMeasured, Observer, notify
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.webhooks.dispatcher import Dispatcher, traceback_without_messages
@@ -219,6 +219,9 @@ class Worker:
         except LeaseLostError:
             logger.warning("%s went to another worker; what this one did was not kept", lease.ordering_key)
             return
+        except RunFinishedError as error:
+            logger.warning("%s; what this worker did was not kept", error)
+            due_at = self._clock.now()
         except asyncio.CancelledError:
             if asyncio.current_task() in self._preempted:
                 logger.warning("%s went to another worker; what this one did was not kept", lease.ordering_key)
@@ -232,7 +235,7 @@ class Worker:
 
     async def _release(self, lease: Lease, due_at: float | None) -> None:
         try:
-            await self.inbox.release(lease, due_at=due_at)
+            await self.inbox.release(lease, due_at=due_at, now=self._clock.now())
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself
             logger.error("%s was not released: %s", lease.ordering_key, traceback_without_messages(error))  # noqa: TRY400 - the same
 

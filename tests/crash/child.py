@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from leadpay.inbox import Inbox, open_inbox
+from leadpay.inbox import Inbox
 from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.inbox.worker import Worker
 from leadpay.models import Event
@@ -23,6 +23,7 @@ from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign
 from tests.crash.proxy import is_hit
 from tests.support.inbox import HandClock, event_of
+from tests.support.postgres import open_manual
 
 SQLITE: Final = "sqlite:///"
 SECRET: Final = "whsec_of_this_test"
@@ -128,7 +129,7 @@ def _handlers(url: str) -> WebhookRouter:
 
 def _inbox(url: str, strike: "Strike") -> Inbox:
     if not url.startswith(SQLITE):
-        return open_inbox(url)
+        return open_manual(url)
     return SqliteInbox(url.removeprefix(SQLITE), prepare=lambda one: one.set_trace_callback(strike))
 
 

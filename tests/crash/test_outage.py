@@ -6,7 +6,6 @@ from typing import Any, Final
 import pytest
 
 from leadpay.inbox import Inbox
-from leadpay.inbox.postgres import PostgresInbox
 from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
@@ -14,7 +13,7 @@ from leadpay.webhooks.signature import HEADER, sign
 from tests.crash.child import WHEN
 from tests.crash.proxy import DatabaseProxy
 from tests.support.inbox import NOW, HandClock, event_of
-from tests.support.postgres import cut, fresh_schema, impatient
+from tests.support.postgres import cut, fresh_schema, impatient, manual_inbox
 
 STATEMENTS: Final = 3
 """How many messages in a row are cut off: one accepts, and what follows is its second and third attempt."""
@@ -68,7 +67,7 @@ async def test_a_disk_that_is_full_is_503_until_there_is_room(tmp_path: Path) ->
 @pytest.mark.parametrize("code", ["disk_full", "lock_not_available", "read_only_sql_transaction", "out_of_memory"])
 async def test_a_server_that_cannot_write_is_503_until_it_can(postgres_url: str, admin: Any, code: str) -> None:
     """By PostgreSQL's own names for it."""
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         receiving = ReceivingEnd(inbox)
         await admin.execute(
             f"""
@@ -88,7 +87,7 @@ async def test_a_connection_that_is_cut_at_any_message_is_replaced(postgres_serv
     """Before it, within it, and after it was executed: accepted at once by another connection, and kept once."""
     with fresh_schema(postgres_server) as url:
         proxy = DatabaseProxy(url, when=when)
-        async with proxy.listening() as through, PostgresInbox(through) as inbox:
+        async with proxy.listening() as through, manual_inbox(through) as inbox:
             receiving = ReceivingEnd(inbox)
             for number in range(STATEMENTS):
                 proxy.strike, proxy.struck = len(proxy.kinds) + 1, None
@@ -102,7 +101,7 @@ async def test_a_connection_that_is_cut_at_any_message_is_replaced(postgres_serv
 async def test_a_server_that_is_gone_is_503_until_it_is_back(postgres_url: str, admin: Any) -> None:
     """Connections that are cut and not to be had again."""
     proxy = DatabaseProxy(postgres_url)
-    async with proxy.listening() as through, PostgresInbox(through) as inbox:
+    async with proxy.listening() as through, manual_inbox(through) as inbox:
         receiving = ReceivingEnd(inbox)
         assert await receiving.receive("event_1") == 200
         proxy.is_down = True

@@ -304,7 +304,7 @@ async def test_a_schedule_that_got_shorter_still_leaves_one_attempt(bench: Bench
     (name,) = (route.name for route in bench.router.routes())
     waiting = HandlerRun(handler=name, state="waiting", attempts=5, due_at=bench.clock.now())
     await bench.inbox.record_result(claim.lease, "event_1", waiting, closes=None, now=bench.clock.now())
-    await bench.inbox.release(claim.lease, due_at=bench.clock.now())
+    await bench.inbox.release(claim.lease, due_at=bench.clock.now(), now=bench.clock.now())
     await bench.work()
     assert await bench.state("event_1") == "done"
 
@@ -318,7 +318,7 @@ async def test_handlers_that_were_removed_are_not_waited_for(bench: Bench) -> No
     done = HandlerRun(handler="tests.inbox.test_execution:kept", state="done", attempts=1)
     for handling in (gone, done):
         await bench.inbox.record_result(claim.lease, "event_1", handling, closes=None, now=bench.clock.now())
-    await bench.inbox.release(claim.lease, due_at=bench.clock.now())
+    await bench.inbox.release(claim.lease, due_at=bench.clock.now(), now=bench.clock.now())
     bench.router.posted(kept)
     await bench.work()
     assert await bench.state("event_1") == "done"

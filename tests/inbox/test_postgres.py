@@ -2,27 +2,29 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import psycopg
 import pytest
 
 from leadpay.errors import InboxError
-from leadpay.inbox import HandlerRun
+from leadpay.inbox import Claim, HandlerRun
 from leadpay.inbox import postgres_queries as queries
 from leadpay.inbox.postgres import PostgresInbox
+from leadpay.inbox.postgres_queries import PostgresQueries
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign
 from tests.support.gates import until
 from tests.support.inbox import NOW, RECEIVED, Bench, HandClock, add, event_of
-from tests.support.postgres import cut, impatient
+from tests.support.postgres import cut, impatient, manual_inbox
 
 
 @pytest.mark.asyncio
 async def test_lost_connections_are_replaced_without_an_error(postgres_url: str, admin: Any) -> None:
     """After a restart of the server neither a receiver nor a handler's transaction fails."""
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -42,7 +44,7 @@ async def test_a_locked_table_fails_quickly_and_recovers(postgres_url: str, admi
     router = WebhookRouter("empty")
     _, body = event_of("event_1")
     headers = {HEADER: sign(body, "whsec", int(NOW * 1000))}
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         receiver = WebhookReceiver(router, secrets=["whsec"], inbox=inbox, work=False, clock=HandClock())
         async with admin.transaction():
             await admin.execute("LOCK TABLE leadpay_ordering_keys")
@@ -65,7 +67,7 @@ async def test_closing_waits_for_the_operations_that_were_begun(postgres_url: st
     async def handler(event: Any) -> None:
         handled.set()
 
-    inbox = PostgresInbox(postgres_url)
+    inbox = manual_inbox(postgres_url)
     async with inbox, WebhookReceiver(router, secrets=["whsec"], inbox=inbox):
         adding = asyncio.create_task(add(inbox, "event_1"))
         await asyncio.wait_for(handled.wait(), 30)
@@ -84,7 +86,7 @@ async def test_handlers_without_a_free_connection_keep_no_event_out(postgres_url
     """A handler that gets none is tried again later; accepting and recording have connections of their own."""
     holders: list[str] = []
     failures: list[Exception] = []
-    async with PostgresInbox(postgres_url, handler_connections=1) as inbox:
+    async with manual_inbox(postgres_url, handler_connections=1) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -118,7 +120,7 @@ async def test_handlers_without_a_free_connection_keep_no_event_out(postgres_url
 async def test_every_authentic_event_can_be_stored(postgres_url: str, event_id: str) -> None:
     """Whatever its ID and times: it is found, handled once, and known when it comes again."""
     seen: list[str] = []
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -144,7 +146,7 @@ async def test_every_authentic_event_can_be_stored(postgres_url: str, event_id: 
 @pytest.mark.asyncio
 async def test_any_reason_error_and_time_can_be_stored(postgres_url: str) -> None:
     """NUL comes back; half a character does not; a time for ever away is far away."""
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         await add(inbox, "event_1")
         (claim,) = await inbox.claim(1, now=NOW, lease=1e300)
         odd = HandlerRun(handler="a\0:\\0", state="waiting", attempts=2**40, due_at=1e300, error="nul\0 and \udc80")
@@ -169,14 +171,14 @@ IDLE_LIMIT = "300ms"
 async def test_a_paused_client_that_holds_a_lock_is_disconnected(postgres_url: str, does: str) -> None:
     """A process is paused before its commit: the payment's next event is accepted and claimed all the same."""
     paused: Any = await psycopg.AsyncConnection.connect(postgres_url)
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
         await bench.receive("event_1", payment=PAYMENT)
         (claim,) = await inbox.claim(1, now=NOW, lease=1)
         done = HandlerRun(handler="a:b", state="done", attempts=1)
         if does == "record_result":
             given: Any = {"lease": claim.lease, "event_id": "event_1", "run": done, "closes": "done", "now": NOW}
-            await queries.record_result(paused, **given, idle_limit=IDLE_LIMIT)
+            await PostgresQueries().record_result(paused, **given, idle_limit=IDLE_LIMIT)
         else:
             await paused.execute(queries.LOCK, {"id": "event_1", "idle_limit": IDLE_LIMIT})
         assert await inbox.claim(1, now=NOW + 1, lease=1) == []
@@ -189,12 +191,12 @@ async def test_a_paused_client_that_holds_a_lock_is_disconnected(postgres_url: s
 @pytest.mark.asyncio
 async def test_a_replay_waits_for_a_purge_of_the_same_event(postgres_url: str, admin: Any) -> None:
     """Nothing is brought back whose body has just gone."""
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
         await bench.receive("event_1")
         await inbox.discard("event_1", reason="a test", now=NOW)
         async with admin.transaction():
-            assert await queries.purge(admin, before=RECEIVED + timedelta(days=1)) == 1
+            assert await PostgresQueries().purge(admin, before=RECEIVED + timedelta(days=1)) == 1
             waits = "SELECT FROM pg_locks WHERE NOT granted"
             replaying = asyncio.create_task(inbox.replay("event_1", now=NOW))
             async with asyncio.timeout(30):
@@ -202,3 +204,81 @@ async def test_a_replay_waits_for_a_purge_of_the_same_event(postgres_url: str, a
                     await asyncio.sleep(0.001)
         assert not await replaying
         assert await bench.state("event_1") == "discarded"
+
+
+@pytest.mark.asyncio
+async def test_a_claim_reads_events_by_a_snapshot_newer_than_its_lock(postgres_url: str, admin: Any) -> None:
+    """An event that another worker finishes while a claim is under way is not handled again."""
+    async with manual_inbox(postgres_url) as late, manual_inbox(postgres_url) as punctual:
+        bench = Bench(punctual)
+        await bench.receive("event_1", payment=PAYMENT)
+        # The late claim's statement, with a snapshot of its own, stops before it locks the key.
+        await admin.execute(
+            "CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(7); SELECT true'"
+        )
+        slow = queries.CLAIM.replace("due_at <=", "gate() AND due_at <=", 1)
+        async with admin.transaction():
+            await admin.execute("SELECT pg_advisory_xact_lock(7)")
+            paused = PostgresQueries(database_clock=False)
+            claiming = asyncio.create_task(late.database.run(partial(_claim_by, paused, slow)))
+            async with asyncio.timeout(30):
+                while await (await admin.execute("SELECT FROM pg_locks WHERE NOT granted")).fetchone() is None:  # noqa: ASYNC110 - the server knows
+                    await asyncio.sleep(0.001)
+            (claim,) = await punctual.claim(1, now=NOW, lease=1)
+            done = HandlerRun(handler="a:b", state="done", attempts=1)
+            await punctual.record_result(claim.lease, "event_1", done, closes="done", now=NOW)
+            await punctual.release(claim.lease, due_at=None, now=NOW)
+            await bench.receive("event_2", payment=PAYMENT)
+        (claim,) = await claiming
+        assert [one.event_id for one in claim.events] == ["event_2"]
+        assert list(claim.latest_versions) == ["a:b"]
+
+
+async def _claim_by(given: PostgresQueries, sql: str, connection: Any) -> list[Claim]:
+    """Claim, with another statement for the lease."""
+
+    class Replacing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(connection, name)
+
+        async def execute(self, query: str, params: Any) -> Any:
+            return await connection.execute(sql if query == queries.CLAIM else query, params)
+
+    return await given.claim(cast("Any", Replacing()), limit=1, now=NOW, seconds=1)
+
+
+@pytest.mark.asyncio
+async def test_leases_and_due_times_go_by_the_database_s_clock(postgres_url: str) -> None:
+    """A worker whose clock is five minutes ahead takes no lease over, and one that is behind waits no longer."""
+    async with PostgresInbox(postgres_url) as inbox:
+        now = {"ahead": NOW + 300, "behind": NOW - 300}
+        event, body = event_of("event_1", payment=PAYMENT)
+        await inbox.add(event, body, received_at=RECEIVED + timedelta(days=9_000))
+        (claim,) = await inbox.claim(1, now=now["behind"], lease=60)
+        assert await inbox.claim(1, now=now["ahead"], lease=60) == []
+        waiting = HandlerRun(handler="a:b", state="waiting", attempts=1, due_at=now["behind"] + 60)
+        await inbox.record_result(claim.lease, "event_1", waiting, closes=None, now=now["behind"])
+        await inbox.release(claim.lease, due_at=now["behind"] + 0.05, now=now["behind"])
+        claims: list[Claim] = []
+        async with asyncio.timeout(30):
+            while not claims:
+                claims = await inbox.claim(1, now=now["ahead"], lease=60)
+                await asyncio.sleep(0.01)
+        (run,) = claims[0].events[0].handler_runs.values()
+        assert run.due_at == pytest.approx(now["ahead"] + 60, abs=30)
+
+
+@pytest.mark.asyncio
+async def test_an_update_that_changes_no_row_fails_and_is_rolled_back(postgres_url: str, admin: Any) -> None:
+    """A trigger of the database's owner keeps the event as it is: no success is reported."""
+    async with manual_inbox(postgres_url) as inbox:
+        bench = Bench(inbox)
+        await bench.receive("event_1", payment=PAYMENT)
+        await admin.execute(
+            """
+            CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            CREATE TRIGGER skip BEFORE UPDATE ON leadpay_events FOR EACH ROW EXECUTE FUNCTION skip()"""
+        )
+        with pytest.raises(InboxError, match="another program"):
+            await inbox.discard("event_1", reason="a test", now=NOW)
+        assert await bench.state("event_1") == "waiting"

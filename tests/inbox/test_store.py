@@ -8,10 +8,12 @@ import pytest
 import pytest_asyncio
 
 from leadpay.clock import utc_datetime
-from leadpay.inbox import Claim, EventState, HandlerRun, Inbox, LeaseLostError, open_inbox
+from leadpay.inbox import Claim, EventState, HandlerRun, Inbox, LeaseLostError
+from leadpay.inbox.store import RunFinishedError
 from leadpay.models import InstantPaymentEvent
 from leadpay.webhooks.context import Context
 from tests.support.inbox import NOW, RECEIVED, Bench, event_of
+from tests.support.postgres import open_manual
 
 
 @pytest.mark.asyncio
@@ -77,7 +79,7 @@ async def test_nothing_is_claimed_before_it_is_due(bench: Bench) -> None:
     await bench.receive("event_1", payment=PAYMENT)
     assert await bench.inbox.claim(5, now=NOW - 1, lease=10) == []
     claim = await claim_one(bench.inbox)
-    await bench.inbox.release(claim.lease, due_at=NOW + 5)
+    await bench.inbox.release(claim.lease, due_at=NOW + 5, now=NOW)
     assert await bench.inbox.claim(5, now=NOW + 4, lease=10) == []
     assert (await claim_one(bench.inbox, NOW + 5)).abandoned == 0
 
@@ -96,7 +98,7 @@ async def test_a_paused_worker_finds_a_newer_fencing_token_and_writes_nothing(be
     async with bench.inbox.transaction(paused) as transaction:
         with pytest.raises(LeaseLostError):
             await transaction.commit("event_1", handled(), closes="done", now=NOW + 11)
-    await bench.inbox.release(paused, due_at=NOW)
+    await bench.inbox.release(paused, due_at=NOW, now=NOW)
     kept = await bench.kept("event_1")
     assert (kept.state, kept.handler_runs) == ("waiting", {})
     assert await bench.inbox.claim(5, now=NOW + 19, lease=10) == []
@@ -132,7 +134,7 @@ async def test_a_released_lease_is_over(bench: Bench) -> None:
     """After the release nothing more can be recorded."""
     await bench.receive("event_1", payment=PAYMENT)
     lease = (await claim_one(bench.inbox)).lease
-    await bench.inbox.release(lease, due_at=None)
+    await bench.inbox.release(lease, due_at=None, now=NOW)
     with pytest.raises(LeaseLostError):
         await bench.inbox.record_result(lease, "event_1", handled(), closes="done", now=NOW)
     assert await bench.inbox.claim(5, now=NOW + 99, lease=10) == []
@@ -146,7 +148,7 @@ async def test_new_work_during_a_lease_is_due_at_the_release(bench: Bench) -> No
     await bench.inbox.record_result(claim.lease, "event_1", handled(), closes="done", now=NOW)
     await bench.receive("event_2", payment=PAYMENT)
     assert await bench.inbox.claim(5, now=NOW, lease=10) == []
-    await bench.inbox.release(claim.lease, due_at=None)
+    await bench.inbox.release(claim.lease, due_at=None, now=NOW)
     again = await claim_one(bench.inbox)
     assert [one.event_id for one in again.events] == ["event_2"]
 
@@ -178,7 +180,7 @@ async def test_a_duplicate_makes_a_waiting_run_due(bench: Bench) -> None:
     claim = await claim_one(bench.inbox)
     waiting = handled("waiting", due_at=NOW + 600)
     await bench.inbox.record_result(claim.lease, "event_1", waiting, closes=None, now=NOW)
-    await bench.inbox.release(claim.lease, due_at=NOW + 600)
+    await bench.inbox.release(claim.lease, due_at=NOW + 600, now=NOW)
     assert await bench.inbox.claim(5, now=NOW + 5, lease=10) == []
     bench.clock.move(5)
     assert not await bench.receive("event_1", payment=PAYMENT)
@@ -195,22 +197,32 @@ async def test_a_duplicate_of_a_finished_event_changes_nothing(bench: Bench) -> 
         await bench.receive(event_id)
         claim = await claim_one(bench.inbox)
         await bench.inbox.record_result(claim.lease, event_id, handled(closes), closes=closes, now=NOW)
-        await bench.inbox.release(claim.lease, due_at=None)
+        await bench.inbox.release(claim.lease, due_at=None, now=NOW)
         assert not await bench.receive(event_id)
         assert await bench.inbox.claim(5, now=NOW + 99, lease=10) == []
         assert await bench.state(event_id) == closes
 
 
 @pytest.mark.asyncio
-async def test_a_finished_run_and_event_are_not_changed(bench: Bench) -> None:
-    """Recording changes neither a handler run nor an event that is not waiting any more."""
+async def test_a_result_that_changes_nothing_is_an_error(bench: Bench) -> None:
+    """A run or an event that is finished already was finished by another worker, so nothing of the attempt is kept."""
     await bench.receive("event_1", payment=PAYMENT)
     lease = (await claim_one(bench.inbox)).lease
     await bench.inbox.record_result(lease, "event_1", handled(), closes=None, now=NOW)
-    await bench.inbox.record_result(lease, "event_1", handled("dead", error="late"), closes="done", now=NOW)
-    await bench.inbox.record_result(lease, "event_1", None, closes="dead", now=NOW)
+    with pytest.raises(RunFinishedError):
+        await bench.inbox.record_result(lease, "event_1", handled("dead", error="late"), closes="done", now=NOW)
+    await bench.inbox.record_result(lease, "event_1", None, closes="done", now=NOW)
+    with pytest.raises(RunFinishedError):
+        await bench.inbox.record_result(lease, "event_1", None, closes="dead", now=NOW)
+    async with bench.inbox.transaction(lease) as transaction:
+        await transaction.connection.execute("CREATE TABLE written (x INTEGER)")
+        with pytest.raises(RunFinishedError):
+            await transaction.commit("event_1", handled(attempts=2), closes=None, now=NOW)
     kept = await bench.kept("event_1")
     assert (kept.state, kept.handler_runs) == ("done", {"a:b": handled()})
+    with pytest.raises(Exception, match="written"):
+        async with bench.inbox.transaction(lease) as transaction:
+            await transaction.connection.execute("SELECT * FROM written")
 
 
 @pytest.mark.asyncio
@@ -223,7 +235,7 @@ async def test_a_claim_has_the_latest_version_of_each_handler(bench: Bench) -> N
         for delivery in claim.events:
             state = "dead" if delivery.event_id == "event_2" else "done"
             await bench.inbox.record_result(claim.lease, delivery.event_id, handled(state), closes=None, now=NOW)
-        await bench.inbox.release(claim.lease, due_at=NOW if claim.lease.ordering_key == PAYMENT else None)
+        await bench.inbox.release(claim.lease, due_at=NOW if claim.lease.ordering_key == PAYMENT else None, now=NOW)
     claim = await claim_one(bench.inbox)
     assert claim.latest_versions == {"a:b": claim.events[0].version}
 
@@ -251,7 +263,7 @@ async def test_concurrent_claims_never_share_a_key(bench: Bench) -> None:
 @pytest.mark.asyncio
 async def test_two_openings_of_one_store_share_it(shared_url: str) -> None:
     """What one accepts the other claims, and fences hold between them."""
-    async with open_inbox(shared_url) as one, open_inbox(shared_url) as other:
+    async with open_manual(shared_url) as one, open_manual(shared_url) as other:
         await Bench(one).receive("event_1", payment=PAYMENT)
         assert not await Bench(other).receive("event_1", payment=PAYMENT)
         paused = (await claim_one(other)).lease
@@ -293,7 +305,7 @@ async def in_transaction(inbox: Inbox, sql: str) -> list[Any]:
         rows = cursor if isinstance(cursor, list) else [] if cursor.description is None else await cursor.fetchall()
         done = HandlerRun(handler="made:up", state="done", attempts=1)
         await transaction.commit(event_id, done, closes="done", now=NOW)
-    await inbox.release(claim.lease, due_at=None)
+    await inbox.release(claim.lease, due_at=None, now=NOW)
     return rows
 
 
@@ -351,7 +363,7 @@ async def test_a_worker_that_lost_its_lease_commits_nothing(ledger: Bench) -> No
     async with ledger.inbox.transaction(current.lease) as transaction:
         await transaction.connection.execute(INSERT.format("current"))
         await transaction.commit("event_1", done, closes="done", now=NOW + 10)
-    await ledger.inbox.release(current.lease, due_at=None)
+    await ledger.inbox.release(current.lease, due_at=None, now=NOW)
     assert await lines(ledger) == ["current"]
     assert await ledger.state("event_1") == "done"
 
@@ -363,7 +375,7 @@ async def test_a_transaction_that_is_not_committed_leaves_nothing(ledger: Bench)
     (claim,) = await ledger.inbox.claim(1, now=NOW, lease=10)
     async with ledger.inbox.transaction(claim.lease) as transaction:
         await transaction.connection.execute(INSERT.format("event_1"))
-    await ledger.inbox.release(claim.lease, due_at=None)
+    await ledger.inbox.release(claim.lease, due_at=None, now=NOW)
     assert await lines(ledger) == []
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from leadpay.errors import ConfigurationError, InboxError
 from leadpay.inbox.sqlite import SqliteInbox
+from leadpay.inbox.store import RunFinishedError
 from leadpay.inbox.worker import STORE_BACKOFF, Worker
 from leadpay.instrumentation import HandlerEnded, InboxMeasured
 from leadpay.models import Event, InstantPaymentEvent
-from leadpay.webhooks.context import Context
+from leadpay.webhooks.context import Context, Defer
 from leadpay.webhooks.dispatcher import Dispatcher
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.signature import HEADER, sign
@@ -378,3 +379,26 @@ async def test_run_ends_when_it_is_cancelled(shaky: Bench) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert await shaky.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_finished_already_is_not_recorded_again(
+    shaky: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker drops its own result, and claims what is left of the payment at once."""
+    flaky: Any = shaky.inbox
+    seen: list[str] = []
+
+    @shaky.router.on("*")
+    async def book(event: Event) -> None:
+        seen.append(event.id)
+        flaky.failing["record_result"] = RunFinishedError("event_1 was finished by another worker")
+        raise Defer(0)
+
+    await shaky.receive("event_1")
+    worker = shaky.worker()
+    for claim in await worker._claim(1):
+        await worker._execute(claim)
+    assert "what this worker did was not kept" in caplog.text
+    (claim,) = await shaky.inbox.claim(1, now=NOW, lease=1)
+    assert claim.abandoned == 0

@@ -113,7 +113,7 @@ async def test_stored_events_are_printed_without_personal_data(
         (claim,) = await inbox.claim(1, now=datetime.now(UTC).timestamp(), lease=60)
         dead = HandlerRun(handler="shop:book", state="dead", attempts=1, error="ValueError")
         await inbox.record_result(claim.lease, "event_1", dead, closes="dead", now=0.0)
-        await inbox.release(claim.lease, due_at=None)
+        await inbox.release(claim.lease, due_at=None, now=datetime.now(UTC).timestamp())
     for command in (("stats",), ("list",), ("list", "--json"), ("show", "event_1"), ("replay", "--dead")):
         await invoke("inbox", *command)
     await invoke("inbox", "discard", "event_1", "--reason", REASON)

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from leadpay.inbox import Inbox, open_inbox
 from leadpay.inbox.postgres import PostgresInbox
 
 
@@ -52,6 +53,16 @@ def fresh_schema(server: str) -> Iterator[str]:
         connection.execute(f"CREATE SCHEMA {name}".encode())
         yield f"{server}&options=-csearch_path%3D{name}"
         connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+def manual_inbox(dsn: str, **options: Any) -> PostgresInbox:
+    """Make an inbox whose time is that of its callers, which tests move by hand."""
+    return PostgresInbox(dsn, database_clock=False, **options)
+
+
+def open_manual(url: str) -> Inbox:
+    """Choose an inbox by its URL, as ``open_inbox`` does, whose time is that of its callers."""
+    return manual_inbox(url) if url.startswith("postgres") else open_inbox(url)
 
 
 @contextmanager

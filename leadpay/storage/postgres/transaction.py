@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from leadpay.errors import InboxError
@@ -35,6 +35,8 @@ class PostgresConnection:
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._beginning = asyncio.Lock()
+        self._executing = asyncio.Lock()
+        self._open = 0
         self._ended = False
         self._connection: Connection | None = None
         self._blocks: list[AbstractAsyncContextManager[AsyncTransaction]] = []
@@ -58,7 +60,9 @@ class PostgresConnection:
         """
         _check(query)
         connection = await self._begun()
-        return await connection.execute(query, params, **options)
+        async with self._executing:
+            self._raise_if_ended()
+            return await connection.execute(query, params, **options)
 
     async def executemany(self, query: "Query", params_seq: "Iterable[Params]") -> None:
         """Execute one statement for many rows of parameters; see :meth:`execute`."""
@@ -69,21 +73,28 @@ class PostgresConnection:
     @asynccontextmanager
     async def cursor(self, *args: Any, **kwargs: Any) -> "AsyncIterator[AsyncCursor[Any]]":
         """Give a cursor of psycopg, for COPY, streams and row factories: ``async with ...cursor() as cursor``."""
-        async with (await self._begun()).cursor(*args, **kwargs) as cursor:
-            yield cursor
+        with self._opening():
+            async with (await self._begun()).cursor(*args, **kwargs) as cursor:
+                yield cursor
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Set a savepoint, to which an exception rolls back: ``async with context.transaction.transaction()``."""
-        async with (await self._begun()).transaction():
-            yield
+        with self._opening():
+            async with (await self._begun()).transaction():
+                yield
 
     async def commit(self, work: "Work[T]") -> T:
         """For the inbox: do this in the same transaction and commit; without a statement it is a transaction alone."""
+        # A task that the handler has left behind would write after the commit: its statement that is under way is part
+        # of the transaction, a later one is refused, and what stays open makes the attempt fail.
+        self._ended = True
         if self._connection is None:
             return await self._database.run(work)
+        if self._open:
+            raise InboxError("the handler left a cursor or savepoint of context.transaction open")
         database = self._database
-        async with database.limited(database.response_seconds):
+        async with database.limited(database.response_seconds), self._executing:
             with database.disconnecting(self._connection):
                 # If the savepoint is gone, a statement has ended the transaction that was begun.
                 await self._blocks.pop().__aexit__(None, None, None)
@@ -107,9 +118,20 @@ class PostgresConnection:
         finally:
             await return_connection(self._pool, connection)
 
-    async def _begun(self) -> "Connection":
+    def _raise_if_ended(self) -> None:
         if self._ended:
             raise InboxError("context.transaction cannot be used once the handler is over")
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    async def _begun(self) -> "Connection":
+        self._raise_if_ended()
         async with self._beginning:
             if self._connection is None:
                 async with self._database.limited(self._database.response_seconds):

@@ -33,17 +33,20 @@ class SqliteConnection:
             The rows that it gives.
 
         Raises:
-            InboxError: it would begin or end a transaction, which the inbox does; or the handler has returned.
+            InboxError: it would begin or end a transaction, which the inbox does; or the handler has returned; or an
+                earlier statement has rolled the transaction back, as ``INSERT OR ROLLBACK`` and ``RAISE(ROLLBACK)`` do.
         """
-        return await self._begun(sql).run(lambda connection: connection.execute(sql, parameters).fetchall())
+        return await self._run(sql, lambda connection: connection.execute(sql, parameters).fetchall())
 
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
         """Execute one statement for many rows of parameters; see :meth:`execute`."""
         many = list(rows)
-        await self._begun(sql).run(lambda connection: connection.executemany(sql, many))
+        await self._run(sql, lambda connection: connection.executemany(sql, many))
 
     async def commit(self, work: Work[T]) -> T:
         """For the inbox: do this in the same transaction and commit; without a statement it shares others' commit."""
+        # From here on a task that the handler has left behind writes nothing: it would write after the commit.
+        self._ended = True
         if self._session is None:
             return await self._thread.run(work)
         try:
@@ -57,14 +60,14 @@ class SqliteConnection:
         if self._session is not None:
             self._session.end()
 
-    def _begun(self, sql: str) -> ExclusiveSession:
+    async def _run(self, sql: str, work: Work[T]) -> T:
         if self._ended:
             raise InboxError("context.transaction cannot be used once the handler is over")
         if _CONTROL.match(sql):
             raise InboxError("context.transaction begins, commits and rolls back by itself: raise to roll back")
         if self._session is None:
             self._session = self._thread.exclusive()
-        return self._session
+        return await self._session.run(lambda connection: _in_transaction(connection, work))
 
 
 _CONTROL: Final = re.compile(
@@ -72,9 +75,14 @@ _CONTROL: Final = re.compile(
 )
 
 
-def _commit(connection: sqlite3.Connection, work: Work[T]) -> T:
+def _in_transaction(connection: sqlite3.Connection, work: Work[T]) -> T:
+    """Do something only in the transaction that was begun: without it, SQLite would commit each statement by itself."""
     if not connection.in_transaction:
-        raise InboxError("one of the handler's statements rolled its transaction back")
-    result = work(connection)
+        raise InboxError("one of the handler's statements rolled its transaction back: raise, to try again")
+    return work(connection)
+
+
+def _commit(connection: sqlite3.Connection, work: Work[T]) -> T:
+    result = _in_transaction(connection, work)
     connection.execute("COMMIT")
     return result

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from leadpay.errors import InboxError
-from leadpay.inbox.postgres import PostgresInbox
 from leadpay.storage.postgres.batching import InsertBatcher, Row
 from tests.support.inbox import add
+from tests.support.postgres import manual_inbox
 
 
 @pytest.mark.asyncio
 async def test_an_event_that_the_database_refuses_fails_alone(postgres_url: str, admin: Any) -> None:
     """What came together and shares a commit is kept without it."""
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         await admin.execute(
             """
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS

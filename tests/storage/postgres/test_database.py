@@ -10,9 +10,8 @@ import pytest
 
 from leadpay.errors import InboxError
 from leadpay.inbox import open_inbox
-from leadpay.inbox.postgres import PostgresInbox
 from tests.support.inbox import NOW, RECEIVED, add, event_of
-from tests.support.postgres import backends, impatient
+from tests.support.postgres import backends, impatient, manual_inbox
 
 
 @pytest.mark.asyncio
@@ -33,7 +32,7 @@ async def test_a_database_that_cuts_every_connection_is_a_failure(postgres_url: 
     async def die(connection: Any) -> None:
         await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         with pytest.raises(InboxError, match="was lost"):
             await inbox.database.run(die)
         assert await add(inbox, "event_1")
@@ -42,7 +41,7 @@ async def test_a_database_that_cuts_every_connection_is_a_failure(postgres_url: 
 @pytest.mark.asyncio
 async def test_the_server_s_statement_timeout_is_an_inbox_error(postgres_url: str, admin: Any) -> None:
     """Its statement timeout is told by its code, and not tried again."""
-    async with PostgresInbox(f"{postgres_url}%20-cstatement_timeout%3D50") as inbox:
+    async with manual_inbox(f"{postgres_url}%20-cstatement_timeout%3D50") as inbox:
         async with admin.transaction():
             await admin.execute("LOCK TABLE leadpay_ordering_keys")
             with pytest.raises(InboxError, match=r"QueryCanceled \(57014\)"):
@@ -53,7 +52,7 @@ async def test_the_server_s_statement_timeout_is_an_inbox_error(postgres_url: st
 @pytest.mark.asyncio
 async def test_a_server_that_hangs_is_disconnected(postgres_url: str, admin: Any) -> None:
     """It doesn't even respond to a cancellation; the next connection may."""
-    async with PostgresInbox(postgres_url, connections=1) as inbox:
+    async with manual_inbox(postgres_url, connections=1) as inbox:
         await add(inbox, "event_1")
         (pid,) = await backends(admin)
         os.kill(pid, signal.SIGSTOP)
@@ -67,7 +66,7 @@ async def test_a_server_that_hangs_is_disconnected(postgres_url: str, admin: Any
 async def test_serialization_failures_are_retried(postgres_url: str) -> None:
     """Where a database is serializable by default, a serialization failure is tried again."""
     strict = f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable"
-    async with PostgresInbox(strict) as one, PostgresInbox(strict) as other:
+    async with manual_inbox(strict) as one, manual_inbox(strict) as other:
         event, body = event_of("event_1", payment="instant_payment_1")
         results = await asyncio.gather(
             *(inbox.add(event, body, received_at=RECEIVED) for _ in range(20) for inbox in (one, other))
@@ -87,7 +86,7 @@ async def test_serialization_failures_are_retried_until_the_time_is_over(postgre
             await connection.execute(fails)
         return len(attempts)
 
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         assert await inbox.database.run(stumble) == 20
 
 
@@ -97,6 +96,6 @@ async def test_a_read_only_server_is_not_connected_to(postgres_url: str, admin: 
     await admin.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
     try:
         with pytest.raises(InboxError, match="read-only"):
-            await PostgresInbox(postgres_url).__aenter__()
+            await manual_inbox(postgres_url).__aenter__()
     finally:
         await admin.execute("ALTER DATABASE postgres RESET default_transaction_read_only")

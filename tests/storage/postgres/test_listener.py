@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from leadpay.inbox.postgres import PostgresInbox
 from leadpay.storage.postgres.listener import LISTEN_AGAIN_SECONDS
 from tests.support.gates import until
 from tests.support.inbox import HandClock, add
-from tests.support.postgres import cut
+from tests.support.postgres import cut, manual_inbox
 
 
 @pytest.mark.asyncio
@@ -18,10 +17,7 @@ async def test_a_notification_wakes_up_another_process_also_after_a_lost_connect
 ) -> None:
     """Waiting ends early although nothing was added here."""
     clock = HandClock()
-    async with (
-        PostgresInbox(postgres_url, clock=clock) as listener,
-        PostgresInbox(postgres_url, listen=False) as adder,
-    ):
+    async with manual_inbox(postgres_url, clock=clock) as listening, manual_inbox(postgres_url, listen=False) as tells:
         await listener.wait_for_work(5)  # It listens now, and says that something may have come before.
         for event_id in ("event_1", "event_2"):
             waiting = asyncio.create_task(listener.wait_for_work(30))

@@ -12,11 +12,10 @@ import pytest
 import pytest_asyncio
 
 from leadpay.errors import InboxError
-from leadpay.inbox.postgres import PostgresInbox
 from leadpay.models import Event
 from leadpay.webhooks.context import Context
 from tests.support.inbox import NOW, Bench, add
-from tests.support.postgres import backends, cut, impatient
+from tests.support.postgres import backends, cut, impatient, manual_inbox
 
 INSERT = "INSERT INTO ledger_lines (event_id) VALUES (%s)"
 
@@ -25,7 +24,7 @@ INSERT = "INSERT INTO ledger_lines (event_id) VALUES (%s)"
 async def bench(postgres_url: str, admin: Any) -> AsyncIterator[Bench]:
     """Give a bench with a table of our own."""
     await admin.execute("CREATE TABLE ledger_lines (event_id text)")
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         yield Bench(inbox)
 
 
@@ -148,7 +147,7 @@ async def test_a_server_that_hangs_at_the_rollback_is_disconnected(
     postgres_url: str, admin: Any, is_cancelled: bool
 ) -> None:
     """Rolling back ends, whether the worker is stopped meanwhile or not; the connection is not used again."""
-    async with PostgresInbox(postgres_url, handler_connections=1) as inbox:
+    async with manual_inbox(postgres_url, handler_connections=1) as inbox:
         await Bench(inbox).receive("event_1")
         (claim,) = await inbox.claim(1, now=NOW, lease=10)
         before = set(await backends(admin))
@@ -178,7 +177,7 @@ async def test_a_server_that_hangs_at_the_rollback_is_disconnected(
 @pytest.mark.asyncio
 async def test_a_beginning_that_takes_too_long_fails(postgres_url: str, admin: Any) -> None:
     """The connection that a handler would have got hangs; the handler is told, and the next one gets another."""
-    async with PostgresInbox(postgres_url, handler_connections=1) as inbox:
+    async with manual_inbox(postgres_url, handler_connections=1) as inbox:
         await Bench(inbox).receive("event_1")
         (claim,) = await inbox.claim(1, now=NOW, lease=10)
         before = set(await backends(admin))
@@ -201,7 +200,7 @@ async def test_a_commit_whose_connection_is_lost_leaves_nothing_or_all(postgres_
     """The server goes before the commit: no mark, no effect, an attempt that is repeated."""
     attempts: list[int] = []
     await admin.execute("CREATE TABLE ledger_lines (event_id text)")
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -225,7 +224,7 @@ async def test_a_commit_whose_connection_is_lost_leaves_nothing_or_all(postgres_
 async def test_the_server_notices_a_dead_client_within_seconds(postgres_url: str) -> None:
     """A machine that lost its power is noticed within seconds, and not after hours; the session is left as it was."""
     watching = "SELECT DISTINCT source FROM pg_settings WHERE name LIKE 'tcp_keepalives%'"
-    async with PostgresInbox(postgres_url, handler_connections=1) as inbox:
+    async with manual_inbox(postgres_url, handler_connections=1) as inbox:
         await Bench(inbox).receive("event_1")
         (claim,) = await inbox.claim(1, now=NOW, lease=1)
         async with inbox.transaction(claim.lease) as transaction:
@@ -246,3 +245,62 @@ async def test_a_worker_that_is_paused_before_its_commit_blocks_no_claim(bench: 
         await bench.receive("event_2", payment="instant_payment_1")
     assert current.lease.fencing_token == paused.lease.fencing_token + 1
     assert await (await admin.execute("SELECT * FROM ledger_lines")).fetchall() == []
+
+
+@pytest.mark.asyncio
+async def test_a_task_left_behind_writes_nothing_after_the_commit(bench: Bench, admin: Any) -> None:
+    """Its statement is refused from the moment when the handler returns."""
+    left: list[asyncio.Task[Any]] = []
+    returned = asyncio.Event()
+
+    async def write_later(transaction: Any) -> None:
+        await returned.wait()
+        await transaction.execute(INSERT, ("late",))
+
+    async def work(transaction: Any) -> None:
+        await transaction.execute(INSERT, ("a",))
+        left.append(asyncio.create_task(write_later(transaction)))
+        returned.set()
+
+    assert await run(bench, admin, work) == ("done", ["a"], None)
+    with pytest.raises(InboxError, match="over"):
+        await left[0]
+
+
+@pytest.mark.asyncio
+async def test_a_statement_that_waits_behind_another_is_refused_once_the_handler_returns(
+    bench: Bench, admin: Any
+) -> None:
+    """It would be executed after the commit, in autocommit."""
+    left: list[asyncio.Task[Any]] = []
+
+    async def work(transaction: Any) -> None:
+        await transaction.execute(INSERT, ("a",))
+        left.extend(asyncio.create_task(transaction.execute(INSERT, (name,))) for name in "bc")
+        await asyncio.sleep(0)
+
+    state, lines, _ = await run(bench, admin, work)
+    assert (state, lines) == ("done", ["a", "b"])
+    results = await asyncio.gather(*left, return_exceptions=True)
+    assert isinstance(results[1], InboxError)
+
+
+@pytest.mark.asyncio
+async def test_a_cursor_left_open_is_a_failed_attempt(bench: Bench, admin: Any) -> None:
+    """A task that has it could write after the commit."""
+    left: list[asyncio.Task[Any]] = []
+    entered, end = asyncio.Event(), asyncio.Event()
+
+    async def hold(transaction: Any) -> None:
+        async with transaction.cursor():
+            entered.set()
+            await end.wait()
+
+    async def work(transaction: Any) -> None:
+        await transaction.execute(INSERT, ("a",))
+        left.append(asyncio.create_task(hold(transaction)))
+        await entered.wait()
+
+    assert await run(bench, admin, work) == ("dead", [], None)
+    end.set()
+    await left[0]

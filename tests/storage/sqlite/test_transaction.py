@@ -1,7 +1,10 @@
 """A handler's transaction in SQLite."""
 
+import asyncio
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +95,85 @@ async def test_a_commit_that_fails_is_a_failed_attempt(path: Path) -> None:
         bench.clock.move(1)
         await bench.work()
         assert await bench.state("event_1") == "done"
+
+
+ROLLING_BACK = {
+    "INSERT OR ROLLBACK": "INSERT OR ROLLBACK INTO seen VALUES (1)",
+    "ON CONFLICT ROLLBACK": "INSERT INTO strict VALUES (1)",
+    "RAISE(ROLLBACK)": "INSERT INTO guarded VALUES (1)",
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("sql", ROLLING_BACK.values(), ids=ROLLING_BACK)
+async def test_after_a_statement_that_rolls_back_the_handler_writes_nothing(path: Path, sql: str) -> None:
+    """SQLite would execute the next statement in autocommit, once for each attempt."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(
+            """
+            CREATE TABLE seen (x PRIMARY KEY); INSERT INTO seen VALUES (1);
+            CREATE TABLE strict (x UNIQUE ON CONFLICT ROLLBACK); INSERT INTO strict VALUES (1);
+            CREATE TABLE guarded (x);
+            CREATE TRIGGER guard BEFORE INSERT ON guarded BEGIN SELECT RAISE(ROLLBACK, 'no'); END;
+            CREATE TABLE credits (event TEXT)"""
+        )
+
+        async def credit(event: Event, context: Context) -> None:
+            with suppress(sqlite3.IntegrityError):
+                await context.transaction.execute(sql)
+            await context.transaction.execute("INSERT INTO credits VALUES (?)", (event.id,))
+
+        async with SqliteInbox(path) as inbox:
+            bench = Bench(inbox)
+            bench.router.on("*", retries=(1, 1))(credit)
+            await bench.receive("event_1")
+            for _ in range(4):
+                await bench.work()
+                bench.clock.move(1)
+            assert await bench.state("event_1") == "dead"
+        assert database.execute("SELECT count(*) FROM credits").fetchone() == (0,)
+
+
+@pytest.mark.asyncio
+async def test_a_rolled_back_transaction_is_not_committed(path: Path) -> None:
+    """Also if the handler executes nothing more."""
+
+    async def credit(event: Event, context: Context) -> None:
+        await context.transaction.execute("CREATE TABLE seen (x UNIQUE)")
+        await context.transaction.execute("INSERT INTO seen VALUES (1)")
+        with pytest.raises(sqlite3.IntegrityError):
+            await context.transaction.execute("INSERT OR ROLLBACK INTO seen VALUES (1)")
+
+    async with SqliteInbox(path) as inbox:
+        bench = Bench(inbox)
+        bench.router.on("*", retries=())(credit)
+        await bench.receive("event_1")
+        await bench.work()
+        assert await bench.state("event_1") == "dead"
+
+
+@pytest.mark.asyncio
+async def test_a_task_left_behind_writes_nothing_after_the_commit(path: Path) -> None:
+    """Its statement is refused from the moment when the handler returns."""
+    left: list[asyncio.Task[Any]] = []
+    returned = asyncio.Event()
+
+    async def write_later(context: Context) -> None:
+        await returned.wait()
+        await context.transaction.execute("INSERT INTO credits VALUES (1)")
+
+    async def credit(event: Event, context: Context) -> None:
+        await context.transaction.execute("CREATE TABLE credits (x)")
+        left.append(asyncio.create_task(write_later(context)))
+        returned.set()
+
+    async with SqliteInbox(path) as inbox:
+        bench = Bench(inbox)
+        bench.router.on("*", retries=())(credit)
+        await bench.receive("event_1")
+        await bench.work()
+        assert await bench.state("event_1") == "done"
+        with pytest.raises(InboxError, match="over"):
+            await left[0]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT * FROM credits").fetchall() == []

@@ -49,6 +49,7 @@ CREATE TABLE leadpay_handler_runs (
     attempts bigint NOT NULL,
     due_at timestamptz,
     error text,
+    fencing_token bigint NOT NULL DEFAULT 0,        -- of the claim that recorded it
     PRIMARY KEY (event_id, handler)
 );
 
