@@ -8,16 +8,15 @@ import pytest
 from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, token_request
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Credentials, Timeouts
-from leadpay.converter import read
+from leadpay.converter import structure
 from leadpay.errors import (
     AuthenticationError,
-    BadRequestError,
     ConfigurationError,
     LeadError,
     NoAnswerError,
     OutcomeUnknownError,
-    RateLimitError,
     RequestNotSentError,
+    TokenError,
 )
 from leadpay.models import AccessToken
 from tests.support.scripted_transport import (
@@ -158,20 +157,22 @@ async def test_a_token_is_renewed_ahead_of_its_end() -> None:
 
 
 @pytest.mark.asyncio
-async def test_while_renewal_fails_the_old_token_serves_until_its_end() -> None:
-    """Then every waiter gets an error of its own, and the next call tries again."""
-    failure = NoAnswerError("silence")
+async def test_while_renewal_fails_the_old_token_serves_until_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Then every waiting call gets an error of its own, and the next call tries again."""
+    failure = NoAnswerError("no response")
     issuer = Issuer(("a", 3600), failure, failure, failure, ("b", 3600))
     await issuer.source.get()
     issuer.clock.time += 3590
     assert await issuer.source.get() == "a"
     await turn()
     assert await issuer.source.get() == "a"
-    with pytest.raises(NoAnswerError):
+    assert "could not be renewed (NoAnswerError); it ends in 10 s, next attempt in 1 s" in caplog.text
+    with pytest.raises(RequestNotSentError, match="no access token: no response") as caught:
         await issuer.source.get(rejected="a")
+    assert isinstance(caught.value.__cause__, NoAnswerError)
     issuer.clock.time += 11
     errors = await asyncio.gather(issuer.source.get(), issuer.source.get(), return_exceptions=True)
-    assert all(isinstance(one, NoAnswerError) for one in errors)
+    assert all(isinstance(one, RequestNotSentError) for one in errors)
     assert errors[0] is not errors[1]
     assert await issuer.source.get() == "b"
 
@@ -193,7 +194,7 @@ async def test_closing_gives_up_a_fetch_under_way() -> None:
 @pytest.mark.parametrize(
     ("response", "wanted"),
     [
-        (error(401, code="invalid_client"), AuthenticationError),
+        (error(400, code="invalid_scope"), TokenError),
         (error(500), RequestNotSentError),
         (NO_ANSWER, RequestNotSentError),
         (ok({"token": 1}), RequestNotSentError),
@@ -205,7 +206,7 @@ async def test_without_a_token_a_write_surely_did_not_happen(response: Any, want
 
     async def fetch() -> AccessToken:
         request = token_request(Credentials(client_id="me", client_secret="s3cret"))
-        return await issuing.executor.call(request, lambda body: read(body, AccessToken))
+        return await issuing.executor.call(request, lambda data: structure(data, AccessToken))
 
     bank = Bank(payment(), tokens=ClientCredentials(fetch, issuing.clock))
     with pytest.raises(wanted) as caught:
@@ -235,9 +236,10 @@ async def test_a_refused_token_that_comes_back_ends_in_an_error(new_bank: Any, s
         ((500, {}), RequestNotSentError),
         ((200, HTML), RequestNotSentError),
         ((200, {"access_token": "two\nlines"}), RequestNotSentError),
-        ((401, {"code": "invalid_client"}), AuthenticationError),
-        ((400, {}), BadRequestError),
-        ((429, {}), RateLimitError),
+        ((401, {"code": "invalid_client"}), TokenError),
+        ((400, {}), TokenError),
+        ((403, HTML), TokenError),
+        ((429, {}), TokenError),
     ],
 )
 async def test_without_a_token_a_write_surely_has_not_happened(
@@ -305,3 +307,36 @@ def test_a_token_is_not_shown_by_its_repr() -> None:
     token = FixedToken("canary").current()
     assert "canary" not in repr(token)
     assert f"Bearer {token}" == "Bearer canary"
+
+
+@pytest.mark.asyncio
+async def test_a_failing_renewal_is_asked_for_again_with_a_growing_pause() -> None:
+    """Many calls with a good token don't each ask the token endpoint."""
+    issuer = Issuer(("a", 3600), *[NoAnswerError()] * 5, ("b", 3600))
+    await issuer.source.get()
+    issuer.clock.time += 3541
+    for seconds in (0, 1, 2, 4, 8):
+        issuer.clock.time += seconds
+        asked = issuer.asked
+        for _ in range(100):
+            assert await issuer.source.get() == "a"
+            await turn()
+        assert issuer.asked == asked + 1
+    issuer.clock.time += 16
+    assert await issuer.source.get() == "a"
+    await turn()
+    assert await issuer.source.get() == "b"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("line", [(400, {"code": "invalid_scope"}), (403, HTML), (404, b""), (429, {})])
+async def test_what_the_token_endpoint_refuses_is_no_verdict_on_a_payment(line: Any, new_bank: Any, send: Any) -> None:
+    """After an attempt that got no response, the outcome stays unknown, with the refusal as its cause."""
+    issued = (200, {"access_token": "first", "expires_in": 3600})
+    bank = await new_bank(issued, "drop", (401, {}), line)
+    async with bank.client(client_id="me", client_secret="s3cret") as lead:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await send(lead)
+    refusal = caught.value.__cause__
+    assert isinstance(refusal, TokenError)
+    assert (refusal.status, refusal.__cause__ is None) == (line[0], False)

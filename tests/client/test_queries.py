@@ -104,6 +104,7 @@ def test_a_query_survives_its_encoding() -> None:
         ("limit", 101),
         ("limit", True),
         ("account_id", "x"),
+        ("account_id", "account_number_1"),
         ("account_number_id", "account_1"),
         ("direction", "sideways"),
         ("status", 5),

@@ -7,7 +7,13 @@ import pytest
 import pytest_asyncio
 
 from leadpay.client import LeadClient
-from leadpay.errors import AuthenticationError, ConflictError, OutcomeUnknownError, UnprocessableEntityError
+from leadpay.errors import (
+    AuthenticationError,
+    ConflictError,
+    KeyReusedError,
+    OutcomeUnknownError,
+    UnprocessableEntityError,
+)
 from leadpay.models import Agent, InstantPayment, Party
 from leadpay.sandbox import ManualClock, Sandbox
 from tests.support.rng import FixedRandom
@@ -114,9 +120,9 @@ async def test_a_crashed_caller_resumes_with_the_key_and_pays_once(fault: str, s
 
 @pytest.mark.asyncio
 async def test_a_key_for_another_payment_is_refused_and_not_repeated(scenario: SendingScenario) -> None:
-    """A mistake in the program, so it is reported at once."""
+    """A mistake in the program, told at once, and no refusal of the payment that was sent first."""
     await scenario.send("mine")
-    with pytest.raises(UnprocessableEntityError) as caught:
+    with pytest.raises(KeyReusedError) as caught:
         await scenario.lead.instant_payments.send(
             account_number_id="account_number_1",
             amount=5001,

@@ -17,7 +17,7 @@ async def test_a_notification_wakes_up_another_process_also_after_a_lost_connect
 ) -> None:
     """Waiting ends early although nothing was added here."""
     clock = HandClock()
-    async with manual_inbox(postgres_url, clock=clock) as listening, manual_inbox(postgres_url, listen=False) as tells:
+    async with manual_inbox(postgres_url, clock=clock) as listener, manual_inbox(postgres_url, listen=False) as adder:
         await listener.wait_for_work(5)  # It listens now, and says that something may have come before.
         for event_id in ("event_1", "event_2"):
             waiting = asyncio.create_task(listener.wait_for_work(30))
