@@ -23,13 +23,13 @@ WARM_UP: Final = 500
 """How many events are added beforehand: a log that still grows takes longer to sync than one that is written over."""
 
 BATCH: Final = 16
-"""How many payments a worker claims at once, unless it is told otherwise."""
+"""How many payments a worker claims at once, by default."""
 
 SIZES: Final = (1_000, 100_000, 1_000_000)
 """How many events are done, and as many more wait, in the tables that are claimed from."""
 
 LATER: Final = 1e10
-"""A time in seconds since 1970 at which nobody looks."""
+"""A time in seconds since 1970 that no claim reaches."""
 
 BARE: Final = "CREATE TABLE bare (id text PRIMARY KEY, body {})"
 
@@ -41,10 +41,10 @@ FILL: Final = (
     SELECT 'event_' || n, 'payment_' || n, 'instant_payment.posted', {time}, {time}, {time}, {body},
         CASE WHEN n <= {size} THEN 'done' ELSE 'waiting' END FROM series""",
     """
-    {series} INSERT INTO leadpay_subjects (subject, due_at)
+    {series} INSERT INTO leadpay_ordering_keys (subject, due_at)
     SELECT 'payment_' || n, CASE WHEN n <= {size} THEN NULL ELSE {time} END FROM series""",
     """
-    {series} INSERT INTO leadpay_handlings (event_id, handler, state, attempts)
+    {series} INSERT INTO leadpay_handler_runs (event_id, handler, state, attempts)
     SELECT 'event_' || n, 'module:handler', 'done', 1 FROM series WHERE n <= {size}""",
     "ANALYZE",
 )
@@ -66,18 +66,18 @@ class Store(Protocol):
 
 def measure(*, quick: bool) -> list[Report]:
     """Measure accepting and claiming on both stores."""
-    return asyncio.run(_answer(quick=quick))
+    return asyncio.run(_response(quick=quick))
 
 
-async def _answer(*, quick: bool) -> list[Report]:
+async def _response(*, quick: bool) -> list[Report]:
     from tests.support.postgres import serving
 
-    answers = []
+    responses = []
     with tempfile.TemporaryDirectory() as folder, serving(durable=True) as server:
         stores: list[Store] = [Sqlite(Path(folder)), Postgres(server)]
         for store in stores:
-            answers += [await _accepting(store, quick=quick), await _claiming(store, quick=quick)]
-    return answers
+            responses += [await _accepting(store, quick=quick), await _claiming(store, quick=quick)]
+    return responses
 
 
 async def _accepting(store: Store, *, quick: bool) -> Report:
@@ -136,7 +136,7 @@ def _claim(inbox: Any) -> Run:
             spent += perf_counter() - start
             assert len(claims) == BATCH
             for one in claims:
-                await inbox.release(one.lease, due_at=LATER)
+                await inbox.release(one.lease, due_at=LATER, now=time())
         return spent
 
     return run

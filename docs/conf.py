@@ -48,6 +48,8 @@ nitpick_ignore_regex = [
     ),
     (r"py:.*", r"(aiohttp|attrs?|cattrs|opentelemetry|_?pytest)(\.\w+)+"),
     (r"py:class", r"Converter"),
+    # An alias that only type checkers import.
+    (r"py:class", r"AnyEvent"),
     # Type variables.
     (r"py:class", r"leadpay\.(\w+\.)+[A-Z]"),
 ]

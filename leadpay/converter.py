@@ -86,10 +86,17 @@ def decode(body: bytes) -> Any:
         ValueError: it isn't JSON, or isn't UTF-8, or is nested more deeply than Python's stack.
     """
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+        return _decoder()(body)
+    except (RecursionError, ValueError):  # msgspec's DecodeError is a ValueError
         # Without its cause, which may quote what was read.
         raise ValueError("must be JSON in UTF-8") from None
+
+
+@cache
+def _decoder() -> Callable[[bytes], Any]:
+    from msgspec.json import Decoder  # noqa: PLC0415 - as in _encoder
+
+    return Decoder().decode
 
 
 # JSON -> models
@@ -184,10 +191,18 @@ def _time(value: Any) -> datetime:
     except TypeError:
         raise _must_be("a string with a time", value) from None
     except ValueError:
-        raise ValueError("must be a time in ISO 8601") from None
+        time = _time_in_lower_case(value)
     if time.tzinfo is None:
         raise ValueError("must be a time with an offset from UTC")
     return time
+
+
+def _time_in_lower_case(value: str) -> datetime:
+    """Read a time with "t" and "z", which RFC 3339 allows and Python refuses."""
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise ValueError("must be a time in ISO 8601") from None
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -203,13 +218,7 @@ def _array(value: Any) -> list[Any]:
 
 
 def _open_enum(cls: type[E]) -> Callable[[Any], E]:
-    members = {str(member): member for member in cls}
-    unknown = cls.unknown
-
-    def rule(value: Any) -> E:
-        return members.get(_string(value)) or unknown(value)
-
-    return rule
+    return lambda value: cls(_string(value))
 
 
 def _tuple(item: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -289,8 +298,13 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
     ]
     for name, key, hint, optional in fields:
         lines.append(f"value = data.get({key!r})" if optional else f"value = data[{key!r}]")
-        # Most fields are strings: one that is needs no call.
-        stored = f"value if type(value) is str else read_{name}(value)" if hint is str else f"read_{name}(value)"
+        stored = f"read_{name}(value)"
+        # Most fields are strings and known enum values: those need no call.
+        if hint is str:
+            stored = f"value if type(value) is str else {stored}"
+        elif _is_enum(hint):
+            names[f"known_{name}"] = {str(member): member for member in hint}
+            stored = f"known_{name}.get(value) or {stored}"
         if optional:
             lines += ["if value is None:", f"    model.{name} = None"]
             lines += ["else:", f"    model.{name} = {stored}", "    present += 1"]

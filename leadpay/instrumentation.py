@@ -1,12 +1,12 @@
-"""What happened, told to whoever asked: a function that takes one fact at a time.
+"""Observations: what leadpay tells a function of yours about its work, one at a time.
 
-What takes time is told twice, when it starts and when it ends; the second fact holds the first. Both are told in the
-task that does the work, so that an observer may set context variables in between. No fact holds a name, an account
-number, an amount, a body, a token or a secret::
+Work that takes time gives two observations, at its start and at its end; the second one holds the first. Both come in
+the task that does the work, so an observer may set context variables in between. No observation holds a name, an
+account number, an amount, a body, a token or a secret::
 
-    def observe(fact: Observation) -> None:
-        if isinstance(fact, CallEnded) and fact.outcome_unknown:
-            alarm(fact.started.operation, fact.idempotency_key)
+    def observe(observation: Observation) -> None:
+        if isinstance(observation, CallEnded) and observation.outcome_unknown:
+            alarm(observation.started.operation, observation.started.idempotency_key)
 
     lead = LeadClient.from_env(observer=observe)
     receiver = WebhookReceiver(router, secrets=..., observer=observe)
@@ -21,10 +21,10 @@ logger = logging.getLogger("leadpay")
 
 
 class CallStarted(NamedTuple):
-    """A call of the client's began; a token's renewal is a call, too."""
+    """A call of the client started; the renewal of a token is a call, too."""
 
     operation: str
-    """The client's name for it, such as ``send``."""
+    """Its name, such as ``send`` or ``return``."""
     method: str
     path: str
     """Without its query."""
@@ -42,47 +42,47 @@ class AttemptStarted(NamedTuple):
 
 
 class AttemptEnded(NamedTuple):
-    """An answer came, or none."""
+    """A response came, or none."""
 
     started: AttemptStarted
     status: int | None
-    """The HTTP status, or None without an answer."""
+    """The HTTP status, or None without a response."""
     error: str | None
-    """The class of the error, without an answer."""
+    """The class of the error, if there was no response."""
     seconds: float
     request_id: str | None
 
 
 class CallEnded(NamedTuple):
-    """A call gave its result or raised its error."""
+    """A call returned or raised."""
 
     started: CallStarted
     attempts: int
     error: str | None
     """The class of what was raised, or None."""
     outcome_unknown: bool
-    """Whether it may have happened: an OutcomeUnknownError, or a write that was cancelled on its way."""
+    """Whether it may or may not have happened: an OutcomeUnknownError, or a write that was cancelled."""
     payment_id: str | None
-    """The payment that the call gave."""
+    """The payment that the call returned."""
     seconds: float
 
 
 class WebhookReceived(NamedTuple):
-    """A webhook was answered."""
+    """A webhook got its response."""
 
     status: int
-    """The HTTP status that the bank was given."""
+    """The HTTP status of the response."""
     result: str
-    """``accepted``, ``duplicate``, ``failed``, or why it was refused: the receiver's counts have the same words."""
+    """``accepted``, ``duplicate``, ``failed``, or why it was refused; the receiver's ``counts`` has the same keys."""
     event_id: str | None
-    """None where the webhook was not authentic or not readable; likewise the next two."""
+    """None if the webhook was not authentic or not readable; so are the next two."""
     event_type: str | None
     payment_id: str | None
     seconds: float
 
 
 class HandlerStarted(NamedTuple):
-    """A handler is about to run."""
+    """A handler run starts."""
 
     handler: str
     """``module:qualified name``."""
@@ -94,17 +94,17 @@ class HandlerStarted(NamedTuple):
 
 
 class HandlerEnded(NamedTuple):
-    """A handler ended."""
+    """A handler run ended."""
 
     started: HandlerStarted
     status: Literal["succeeded", "failed", "deferred", "discarded", "cancelled"]
     error: str | None
-    """The class of what a failing handler raised."""
+    """The class of what a failed or cancelled handler raised."""
     seconds: float
 
 
 class DeadLettered(NamedTuple):
-    """A handler's last attempt failed, and nothing more happens with its event until somebody looks at it."""
+    """A handler's last attempt failed. It runs again only after a replay."""
 
     handler: str
     event_id: str
@@ -114,12 +114,12 @@ class DeadLettered(NamedTuple):
 
 
 class InboxMeasured(NamedTuple):
-    """How much waits in the inbox; told every now and then by whoever works on it."""
+    """How much waits in the inbox; observed every minute by each worker."""
 
     waiting: int
     dead: int
     oldest_waiting_seconds: float | None
-    """How long ago the longest-waiting event was received, or None if nothing waits."""
+    """The age of the longest-waiting event, or None if nothing waits."""
 
 
 Observation: TypeAlias = (
@@ -135,12 +135,12 @@ Observation: TypeAlias = (
 )
 
 Observer: TypeAlias = Callable[[Observation], object]
-"""A function of your own. It must not wait; what it raises is logged and goes no further."""
+"""A function of your own. It must not wait. What it raises is logged and ignored."""
 
 
-def notify(observer: Observer, fact: Observation) -> None:
-    """Tell a fact; no payment and no webhook suffers from an observer that fails."""
+def notify(observer: Observer, observation: Observation) -> None:
+    """Call the observer. An observer that raises affects no payment and no webhook."""
     try:
-        observer(fact)
+        observer(observation)
     except Exception as error:  # noqa: BLE001 - a user's function
-        logger.error("the observer failed on %s: %s", type(fact).__name__, type(error).__name__)  # noqa: TRY400 - its message may hold anything
+        logger.error("the observer failed on %s: %s", type(observation).__name__, type(error).__name__)  # noqa: TRY400 - its message may contain private data

@@ -12,7 +12,7 @@ follow its conventions for HTTP and messaging where there are any; what has none
     lead.send                             CLIENT    one call, with lead.payment.id and lead.outcome_unknown
       POST /v1/instant_payments           CLIENT    each attempt; the repetitions have http.request.resend_count
     receive instant_payment.posted        CONSUMER  an authentic webhook, linked to the call that sent its payment
-    process instant_payment.posted        CONSUMER  one attempt of one handler, linked likewise
+    process instant_payment.posted        CONSUMER  one attempt of one handler, with the same link
 
 What a webhook causes joins the trace of that call, too, unless it already belongs to a trace, such as that of a web
 framework. Payment and event IDs are on spans, never on metrics. No name, account number, amount, body, secret or
@@ -72,7 +72,7 @@ SENDING: Final = frozenset({"send", "return"})
 """The calls that make a payment."""
 
 OTHER: Final = "_OTHER"
-"""Stands on metrics for every type of event that isn't listed, since strangers' names have no end."""
+"""The name on metrics of every type of event that isn't listed, since anyone can make up new ones."""
 
 Attributes: TypeAlias = dict[str, str | int | bool]
 
@@ -86,7 +86,7 @@ _ERROR: Final = 400
 
 @attrs.define(eq=False)
 class _Work:
-    """Something that has started and not ended, kept in its task's context: nobody else holds on to it."""
+    """A call, an attempt or a handler run that has not ended. Only its task's context refers to it."""
 
     started: Observation
     span: Span
@@ -109,16 +109,16 @@ class Recent(dict[str, str]):
 
 
 class Telemetry:
-    """An observer that makes spans and metrics of what it is told; see the module's own text.
+    """An observer that makes spans and metrics of observations; see the module's docstring.
 
     While a call or a handler runs, its span is the current one, so that spans of your own are its children.
     Where one process sends and another one handles, let them share ``origins``, or there are no links.
 
     Args:
         tracer_provider: where spans go; the program's own if left out.
-        meter_provider: where metrics go; likewise.
-        origins: where the calls that sent payments are remembered, as W3C traceparents by payment ID; by this process,
-            if left out. It must answer at once, such as a cache or a small table, and may forget what is old.
+        meter_provider: where metrics go; the program's own if left out.
+        origins: where the calls that sent payments are remembered, as W3C traceparents by payment ID; in this process
+            if left out. It must return at once, such as a cache or a small table, and may forget what is old.
     """
 
     def __init__(
@@ -133,110 +133,120 @@ class Telemetry:
         self._origins = Recent() if origins is None else origins
         self._key = contexts.create_key("leadpay")
 
-    def __call__(self, fact: Observation) -> None:
-        """Be told a fact."""
-        match fact:
+    def __call__(self, observation: Observation) -> None:
+        """Record an observation."""
+        match observation:
             case CallStarted():
-                self._start(fact, f"lead.{fact.operation}", SpanKind.CLIENT, {"lead.operation": fact.operation})
+                self._start(
+                    observation,
+                    f"lead.{observation.operation}",
+                    SpanKind.CLIENT,
+                    {"lead.operation": observation.operation},
+                )
             case AttemptStarted():
-                self._start_attempt(fact)
+                self._start_attempt(observation)
             case AttemptEnded():
-                self._end_attempt(fact)
+                self._end_attempt(observation)
             case CallEnded():
-                self._end_call(fact)
+                self._end_call(observation)
             case WebhookReceived():
-                self._receive(fact)
+                self._receive(observation)
             case HandlerStarted():
-                self._start_handler(fact)
+                self._start_handler(observation)
             case HandlerEnded():
-                self._end_handler(fact)
+                self._end_handler(observation)
             case DeadLettered():
-                self._instruments.dead_letters.add(1, _handling(fact.event_type, fact.handler))
+                self._instruments.dead_letters.add(1, _handler_attributes(observation.event_type, observation.handler))
             case InboxMeasured():
-                self._instruments.measure(fact)
+                self._instruments.measure(observation)
 
-    # Calling.
+    # The client.
 
-    def _start_attempt(self, fact: AttemptStarted) -> None:
-        call = fact.call
+    def _start_attempt(self, observation: AttemptStarted) -> None:
+        call = observation.call
         attributes = _request(call)
         # IDs are on spans only, so the template names the span, and the URL stays off the metrics.
         name = f"{call.method} {attributes['url.template']}"
         if call.base_url is not None:
             attributes["url.full"] = call.base_url + call.path
-        if fact.number > 1:
-            attributes["http.request.resend_count"] = fact.number - 1
+        if observation.number > 1:
+            attributes["http.request.resend_count"] = observation.number - 1
             self._instruments.retries.add(1, {"lead.operation": call.operation})
-        self._start(fact, name, SpanKind.CLIENT, attributes)
+        self._start(observation, name, SpanKind.CLIENT, attributes)
 
-    def _end_attempt(self, fact: AttemptEnded) -> None:
-        answer: Attributes = {}
-        error = fact.error
-        if fact.status is not None:
-            answer["http.response.status_code"] = fact.status
-            error = str(fact.status) if fact.status >= _ERROR else None
+    def _end_attempt(self, observation: AttemptEnded) -> None:
+        response: Attributes = {}
+        error = observation.error
+        if observation.status is not None:
+            response["http.response.status_code"] = observation.status
+            error = str(observation.status) if observation.status >= _ERROR else None
         if error is not None:
-            answer["error.type"] = error
-        self._instruments.requests.record(fact.seconds, {**_request(fact.started.call), **answer})
-        if fact.request_id is not None:
-            answer["lead.request.id"] = fact.request_id
-        self._end(fact.started, answer, failed=error is not None)
+            response["error.type"] = error
+        self._instruments.requests.record(observation.seconds, {**_request(observation.started.call), **response})
+        if observation.request_id is not None:
+            response["lead.request.id"] = observation.request_id
+        self._end(observation.started, response, failed=error is not None)
 
-    def _end_call(self, fact: CallEnded) -> None:
-        operation: Attributes = {"lead.operation": fact.started.operation}
-        if fact.outcome_unknown:
+    def _end_call(self, observation: CallEnded) -> None:
+        operation: Attributes = {"lead.operation": observation.started.operation}
+        if observation.outcome_unknown:
             self._instruments.outcomes_unknown.add(1, operation)
-        result = _error(fact.error)
-        self._instruments.calls.record(fact.seconds, {**operation, **result})
-        result |= {"lead.attempts": fact.attempts, "lead.outcome_unknown": fact.outcome_unknown}
-        if fact.payment_id is not None:
-            result["lead.payment.id"] = fact.payment_id
-        span = self._end(fact.started, result, failed=fact.error is not None)
-        if span is not None and fact.payment_id is not None and fact.started.operation in SENDING:
+        result = _error(observation.error)
+        self._instruments.calls.record(observation.seconds, {**operation, **result})
+        result |= {"lead.attempts": observation.attempts, "lead.outcome_unknown": observation.outcome_unknown}
+        if observation.payment_id is not None:
+            result["lead.payment.id"] = observation.payment_id
+        span = self._end(observation.started, result, failed=observation.error is not None)
+        if span is not None and observation.payment_id is not None and observation.started.operation in SENDING:
             carrier: dict[str, str] = {}
             _W3C.inject(carrier, set_span_in_context(span))
             if carrier:
-                self._origins[fact.payment_id] = carrier[_TRACEPARENT]
+                self._origins[observation.payment_id] = carrier[_TRACEPARENT]
 
-    # Hearing.
+    # Webhooks.
 
-    def _receive(self, fact: WebhookReceived) -> None:
-        self._instruments.count(fact)
-        if fact.event_id is None or fact.event_type is None:
-            # Nobody may fill the traces with webhooks that are not the bank's: those are counted only.
+    def _receive(self, observation: WebhookReceived) -> None:
+        self._instruments.count(observation)
+        if observation.event_id is None or observation.event_type is None:
+            # A webhook that is not the bank's is only counted: strangers must not be able to fill the traces.
             return
         end = time_ns()
-        attributes = _message("receive", fact.event_type, fact.event_id, fact.payment_id)
-        attributes |= {"lead.webhook.result": fact.result, "http.response.status_code": fact.status}
-        parent, links = self._origin(fact.payment_id)
+        attributes = _message("receive", observation.event_type, observation.event_id, observation.payment_id)
+        attributes |= {"lead.webhook.result": observation.result, "http.response.status_code": observation.status}
+        parent, links = self._origin(observation.payment_id)
         span = self._tracer.start_span(
-            f"receive {fact.event_type}",
+            f"receive {observation.event_type}",
             parent,
             SpanKind.CONSUMER,
             attributes,
             links,
-            start_time=end - int(fact.seconds * 1e9),
+            start_time=end - int(observation.seconds * 1e9),
         )
-        if fact.status >= _ERROR:
-            span.set_attribute("error.type", str(fact.status))
+        if observation.status >= _ERROR:
+            span.set_attribute("error.type", str(observation.status))
             span.set_status(StatusCode.ERROR)
         span.end(end)
 
-    def _start_handler(self, fact: HandlerStarted) -> None:
-        attributes = _message("process", fact.event_type, fact.event_id, fact.payment_id)
-        attributes |= {"messaging.consumer.group.name": fact.handler, "lead.handler.attempt": fact.attempt}
-        self._start(fact, f"process {fact.event_type}", SpanKind.CONSUMER, attributes, fact.payment_id)
+    def _start_handler(self, observation: HandlerStarted) -> None:
+        attributes = _message("process", observation.event_type, observation.event_id, observation.payment_id)
+        attributes |= {
+            "messaging.consumer.group.name": observation.handler,
+            "lead.handler.attempt": observation.attempt,
+        }
+        self._start(
+            observation, f"process {observation.event_type}", SpanKind.CONSUMER, attributes, observation.payment_id
+        )
 
-    def _end_handler(self, fact: HandlerEnded) -> None:
-        started = fact.started
-        result: Attributes = {"lead.handler.status": fact.status, **_error(fact.error)}
+    def _end_handler(self, observation: HandlerEnded) -> None:
+        started = observation.started
+        result: Attributes = {"lead.handler.status": observation.status, **_error(observation.error)}
         common = {"messaging.system": "lead", "messaging.operation.name": "process"}
-        handling = _handling(started.event_type, started.handler)
-        self._instruments.handlers.record(fact.seconds, {**common, **handling, **result})
-        self._end(started, result, failed=fact.error is not None)
+        handler = _handler_attributes(started.event_type, started.handler)
+        self._instruments.handlers.record(observation.seconds, {**common, **handler, **result})
+        self._end(started, result, failed=observation.error is not None)
 
     def _origin(self, payment_id: str | None) -> tuple[Context | None, list[Link]]:
-        """Find what a webhook's span belongs to: the trace that is under way, else that of the payment's call."""
+        """Find the parent of a webhook's span, unless it is the current one, and link the call that sent it."""
         if payment_id is None:
             return None, []
         parent = _W3C.extract({_TRACEPARENT: self._origins.get(payment_id, "")})
@@ -249,16 +259,16 @@ class Telemetry:
     # Starts and ends.
 
     def _start(
-        self, fact: Observation, name: str, kind: SpanKind, attributes: Attributes, payment_id: str | None = None
+        self, observation: Observation, name: str, kind: SpanKind, attributes: Attributes, payment_id: str | None = None
     ) -> None:
         parent, links = self._origin(payment_id)
         span = self._tracer.start_span(name, parent, kind, attributes, links)
         outer = contexts.get_value(self._key)
-        work = _Work(fact, span, outer if isinstance(outer, _Work) else None)
+        work = _Work(observation, span, outer if isinstance(outer, _Work) else None)
         work.token = contexts.attach(contexts.set_value(self._key, work, set_span_in_context(span)))
 
     def _end(self, started: Observation, attributes: Attributes, *, failed: bool) -> Span | None:
-        """End a span in the task that started it; None if that task is gone, and its context with it."""
+        """End a span in the task that started it; None if that task's context is gone."""
         work = contexts.get_value(self._key)
         while isinstance(work, _Work) and work.started is not started:
             work = work.outer
@@ -288,7 +298,7 @@ class _Instruments:
         )
         self.retries = meter.create_counter("lead.call.retries", "{attempt}", "Attempts after the first")
         self.outcomes_unknown = meter.create_counter(
-            "lead.call.outcomes_unknown", "{call}", "Writes of which nobody knows whether they happened"
+            "lead.call.outcomes_unknown", "{call}", "Writes that may or may not have happened"
         )
         self.webhooks = meter.create_counter("lead.webhooks", "{webhook}", "Webhooks by result")
         self.signatures = meter.create_counter(
@@ -299,26 +309,26 @@ class _Instruments:
             "lead.inbox.dead_letters", "{event}", "Handlers that gave up on an event"
         )
         self.waiting = meter.create_gauge("lead.inbox.waiting", "{event}", "Events that wait")
-        self.dead = meter.create_gauge("lead.inbox.dead", "{event}", "Events that somebody has to look at")
+        self.dead = meter.create_gauge("lead.inbox.dead", "{event}", "Dead letters: events that need a person")
         self.oldest = meter.create_gauge(
             "lead.inbox.oldest_waiting.age", "s", "How long ago the longest-waiting event was received; 0 if none waits"
         )
 
-    def count(self, fact: WebhookReceived) -> None:
-        self.webhooks.add(1, {"lead.webhook.result": fact.result})
-        if fact.result in _REASONS:
-            self.signatures.add(1, {"lead.signature.reason": fact.result})
-        if fact.result == "duplicate":
+    def count(self, observation: WebhookReceived) -> None:
+        self.webhooks.add(1, {"lead.webhook.result": observation.result})
+        if observation.result in _REASONS:
+            self.signatures.add(1, {"lead.signature.reason": observation.result})
+        if observation.result == "duplicate":
             self.duplicates.add(1)
 
-    def measure(self, fact: InboxMeasured) -> None:
-        self.waiting.set(fact.waiting)
-        self.dead.set(fact.dead)
-        self.oldest.set(fact.oldest_waiting_seconds or 0.0)
+    def measure(self, observation: InboxMeasured) -> None:
+        self.waiting.set(observation.waiting)
+        self.dead.set(observation.dead)
+        self.oldest.set(observation.oldest_waiting_seconds or 0.0)
 
 
 def _request(call: CallStarted) -> Attributes:
-    """Describe a request as metrics may know it: whose path has no IDs."""
+    """Describe a request for metrics: without the IDs in its path."""
     attributes: Attributes = {"http.request.method": call.method, "url.template": _ID.sub("{id}", call.path)}
     if call.base_url is not None:
         url = urlsplit(call.base_url)
@@ -339,8 +349,8 @@ def _message(operation: str, event_type: str, event_id: str, payment_id: str | N
     return attributes
 
 
-def _handling(event_type: str, handler: str) -> Mapping[str, str]:
-    """Describe a handling as metrics may know it."""
+def _handler_attributes(event_type: str, handler: str) -> Mapping[str, str]:
+    """Describe a handler run for metrics."""
     known = event_type if EventType(event_type).is_known else OTHER
     return {"messaging.destination.name": known, "messaging.consumer.group.name": handler}
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures with a pretend bank, a client, a clock and webhooks for your own tests.
+"""The pytest plugin: fixtures with a simulated bank, a client, a clock and webhooks for your own tests.
 
 pytest loads it once leadpay is installed; it needs no configuration. Its fixtures are not asynchronous, so that they
 work with pytest-asyncio in both modes, with anyio, and in tests that are not asynchronous::
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leadpay.sandbox import ManualClock, Sandbox
     from leadpay.sandbox.delivery import Attempt
     from leadpay.sandbox.faults import Faults
-    from leadpay.webhooks.outcome import Outcome
+    from leadpay.webhooks.dispatcher import Outcome
     from leadpay.webhooks.receiver import WebhookReceiver
     from leadpay.webhooks.router import WebhookRouter
 
@@ -100,7 +100,7 @@ class TestClock:
 
 
 class TestBank:
-    """A pretend bank in its own thread, with the methods of :class:`leadpay.sandbox.Sandbox`."""
+    """A sandbox in its own thread, with the methods of :class:`leadpay.sandbox.Sandbox`."""
 
     __test__ = False
 
@@ -230,7 +230,7 @@ class Deliver:
         *,
         times: None = None,
         reordered: bool = False,
-        client: object = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> "Outcome": ...
 
@@ -253,7 +253,7 @@ class Deliver:
         *,
         times: int | None = None,
         reordered: bool = False,
-        client: object = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> "list[Outcome]": ...
 
@@ -275,7 +275,7 @@ class Deliver:
         *,
         times: int | None = None,
         reordered: bool = False,
-        client: object = None,
+        client: "LeadClient | None" = None,
         **fields: Any,
     ) -> Any:
         """Deliver one event, or several.
@@ -309,7 +309,7 @@ class Deliver:
             event = self.event(event, **fields)
         return encode(event if isinstance(event, Mapping) else unstructure(event))
 
-    async def _deliver(self, body: bytes, to: Any, client: object) -> "Outcome | int":
+    async def _deliver(self, body: bytes, to: Any, client: "LeadClient | None") -> "Outcome | int":
         from leadpay.sandbox import post_webhook  # noqa: PLC0415 - only when used
         from leadpay.webhooks.receiver import WebhookReceiver  # noqa: PLC0415 - the same
         from leadpay.webhooks.signature import HEADER  # noqa: PLC0415 - the same
@@ -324,7 +324,7 @@ class Deliver:
             return await to.receive(body=body, headers=headers)
         return await self._dispatch(body, to, client)
 
-    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: object) -> "Outcome":
+    async def _dispatch(self, body: bytes, router: "WebhookRouter", client: "LeadClient | None") -> "Outcome":
         from datetime import UTC, datetime  # noqa: PLC0415 - only when used
 
         from leadpay.webhooks.context import Context  # noqa: PLC0415 - the same
@@ -354,7 +354,7 @@ def leadpay_clock(_leadpay_thread: BankThread) -> TestClock:
 
 @pytest.fixture
 def leadpay_sandbox(_leadpay_thread: BankThread, leadpay_clock: TestClock) -> Iterator[TestBank]:
-    """A pretend bank on a loopback port; its time stands still until ``leadpay_clock`` moves it."""
+    """A sandbox on a loopback port; its time stands still until ``leadpay_clock`` moves it."""
     from leadpay.sandbox import Sandbox  # noqa: PLC0415 - only when used
 
     async def start() -> Sandbox:

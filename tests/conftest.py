@@ -6,7 +6,13 @@ import pytest_asyncio
 
 from tests.support.scene import Scene, open_scene
 
-pytest_plugins = ["leadpay.testing", "pytester", "tests.support.postgres", "tests.support.scripted"]
+pytest_plugins = [
+    "leadpay.testing",
+    "pytester",
+    "tests.support.postgres",
+    "tests.support.scripted",
+    "tests.support.telemetry",
+]
 
 
 @pytest_asyncio.fixture

@@ -230,12 +230,13 @@ def test_malformed_events_are_refused() -> None:
     ("text", "wanted"),
     [
         ("2022-06-27T11:22Z", datetime(2022, 6, 27, 11, 22, tzinfo=UTC)),
+        ("2022-06-27t11:22:33z", datetime(2022, 6, 27, 11, 22, 33, tzinfo=UTC)),
         ("20220627T112233Z", datetime(2022, 6, 27, 11, 22, 33, tzinfo=UTC)),
         ("2022-06-27T11:22:33.1234567Z", datetime(2022, 6, 27, 11, 22, 33, 123456, tzinfo=UTC)),
     ],
 )
 def test_other_forms_of_iso_8601_are_read(text: str, wanted: datetime) -> None:
-    """Seconds and separators may be missing, and digits after microseconds are dropped."""
+    """Seconds and separators may be missing, letters be in lower case, and digits after microseconds are dropped."""
     assert structure(changed("created_at", text), InstantPayment).created_at == wanted
 
 

@@ -109,6 +109,8 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
     "leadpay.__main__": "four lines that call leadpay.cli.run, tested in tests/cli/test_init.py",
+    "leadpay.inbox.postgres_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
+    "leadpay.inbox.sqlite_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
 }
 """Modules without a test file of the same name, and where they are tested instead."""
 

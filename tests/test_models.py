@@ -140,7 +140,10 @@ def test_the_active_return_request_is_the_open_one() -> None:
     assert payment("outgoing, just created").active_return_request is None
 
 
-def test_an_event_about_something_else_has_no_payment() -> None:
-    """Its ID is asked of every event, whatever its product."""
+def test_every_event_has_the_id_of_its_payment_or_none() -> None:
+    """``payment_id`` can be read from every event, of any product."""
+    data = {"id": "event_1", "created_at": "2024-03-01T09:30:00Z", "event": "instant_payment.posted"}
+    one = payment("outgoing, just created")
+    assert structure_event({**data, "object": PAYMENTS["outgoing, just created"]}).payment_id == one.id
     when = datetime(2024, 3, 1, tzinfo=UTC)
     assert Event(id="event_1", event=EventType.ACH_POSTED, created_at=when, object={}).payment_id is None

@@ -102,6 +102,18 @@ async def test_the_counterparty_returns_a_payment_and_requests_a_return(
 
 
 @pytest.mark.asyncio
+async def test_a_test_chooses_what_a_proxy_responds(
+    leadpay_client: LeadClient, leadpay_sandbox: TestBank, leadpay_clock: TestClock
+) -> None:
+    """Faults have a text form and fields, and end when they are cleared."""
+    leadpay_sandbox.faults.add("rate_limit:check_availability", value=0)
+    leadpay_sandbox.faults.clear()
+    leadpay_sandbox.faults.add("proxy_error", operation="check_availability", times=1, status=503, body="<html>")
+    assert (await leadpay_client.instant_payments.check_availability("111000111")).available
+    assert leadpay_sandbox.faults.triggered == {"proxy_error": 1}
+
+
+@pytest.mark.asyncio
 async def test_a_router_gets_events_and_returns_their_outcome(
     leadpay_deliver: Deliver, router: WebhookRouter, received: list[str]
 ) -> None:

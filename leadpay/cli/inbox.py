@@ -67,7 +67,7 @@ async def list_events(
             if as_json:
                 print_json(event_data(one))
             else:
-                payment_id = "" if one.subject == one.event_id else one.subject
+                payment_id = "" if one.ordering_key == one.event_id else one.ordering_key
                 rows.append((format_time(one.received_at), one.event_id, one.type, one.state, payment_id))
     if not as_json:
         print_table(("RECEIVED", "ID", "TYPE", "STATE", "PAYMENT"), rows)
@@ -93,7 +93,7 @@ async def show(event_id: str, *, inbox_url: InboxUrl = None, as_json: AsJson = F
         return OK
     data = {**event_data(found), "handler_runs": None, "body": "(purged)" if body is None else body}
     print_fields({name: value for name, value in data.items() if value is not None})
-    for run in found.handlings.values():
+    for run in found.handler_runs.values():
         print_line(f"\n{run.handler}: {run.state} after {run.attempts} attempts")
         if run.error is not None:
             print_line(run.error)
@@ -175,7 +175,7 @@ def event_data(event: StoredEvent) -> dict[str, Any]:
     return {
         "id": event.event_id,
         "type": event.type,
-        "ordering_key": event.subject,
+        "ordering_key": event.ordering_key,
         "state": event.state,
         "reason": event.reason,
         "created_at": event.created_at,
@@ -188,7 +188,7 @@ def event_data(event: StoredEvent) -> dict[str, Any]:
                 "due_at": None if run.due_at is None else datetime.fromtimestamp(run.due_at, UTC),
                 "error": run.error,
             }
-            for run in event.handlings.values()
+            for run in event.handler_runs.values()
         ],
     }
 

@@ -17,6 +17,7 @@ from leadpay.cli.output import print_line
 from leadpay.cli.signals import stop_event
 from leadpay.errors import ConfigurationError
 from leadpay.sandbox import ManualClock, Sandbox, describe, describe_faults
+from leadpay.sandbox.faults import FORM
 
 HELP: Final = f"""Run the simulated bank until Ctrl-C, and print the environment variables that connect to it.
 
@@ -26,7 +27,7 @@ chooses the outcome of the next payment.
 
 {describe()}
 
-Faults (--fault KIND[:OPERATION][:TIMES][:PROBABILITY%][:value=VALUE]):
+Faults (--fault {FORM}):
 {describe_faults()}
 """
 

@@ -33,7 +33,7 @@ class LeadClient:
         client_id: the OAuth2 client ID.
         client_secret: its secret.
         environment: ``sandbox`` or ``production``; ``sandbox`` if neither this nor ``base_url`` is given.
-        base_url: another address, such as a pretend bank's; without TLS on loopback only. It must not contradict
+        base_url: another address, such as the sandbox's; without TLS on loopback only. It must not contradict
             ``environment``.
         scope: the scopes of the token, separated by spaces; all that this SDK calls if left out. A program that was
             not granted one of them names those that it was granted.

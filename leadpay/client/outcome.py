@@ -29,7 +29,7 @@ _TIMEOUT, _CONFLICT, _UNPROCESSABLE, _SERVER_ERROR = 408, 409, 422, 500
 
 KEY_REUSED_CODE: Final = "idempotency_error"
 """The ``code`` of a key that is known with another request. The bank does not publish it; the one for a missing key
-is this, and the pretend bank takes the same."""
+is this, and the sandbox takes the same."""
 
 IN_PROGRESS: Final = "in_progress"
 """Part of the ``code`` of a key that is still in progress. The bank does not publish it, so MAX_CONFLICTS helps."""

@@ -1,7 +1,7 @@
-"""Fetch what was missed from the bank's event list, into the same inbox.
+"""Fetch events that were missed from the bank's event list, into the same inbox.
 
 The bank gives a webhook up after 24 attempts, three hours apart, and lists events for 90 days (its pages on webhooks
-and events). Whatever is in the inbox already is a duplicate there, so fetching too much does no harm.
+and events). An event that is in the inbox already is a duplicate there, so fetching too much does no harm.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import attrs
 from leadpay.clock import Clock, SystemClock, utc_datetime
 from leadpay.converter import encode, unstructure
 from leadpay.errors import ConfigurationError, LeadError
-from leadpay.inbox import Inbox
+from leadpay.inbox.store import Inbox
 from leadpay.models import Event
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("leadpay.inbox")
 
-KEPT: Final = timedelta(days=90)
+RETENTION: Final = timedelta(days=90)
 """How long the bank lists events."""
 
-NEAR: Final = timedelta(days=80)
-"""From which age on a gap is called near the bank's limit."""
+NEAR_LIMIT: Final = timedelta(days=80)
+"""From which age on a gap is near the bank's limit."""
 
 OVERLAP: Final = timedelta(hours=1)
 """How far before the watermark a walk begins: for clocks that differ, and events that are listed late."""
 
 STEP: Final = timedelta(hours=6)
-"""How much is fetched before it is stored, oldest first: what a walk that is cut off has to do again."""
+"""How much is fetched before it is stored, oldest first: what an interrupted walk has to do again."""
 
-EVERY: Final = 900.0
-"""How often :func:`backfilling` looks, in seconds: much sooner than the bank's three hours."""
+INTERVAL_SECONDS: Final = 900.0
+"""How often :func:`backfilling` walks the list, in seconds: much sooner than the bank's three hours."""
 
 GROUP: Final = 100
 """How many events are handed to the inbox at once, to share commits."""
@@ -45,7 +45,7 @@ GROUP: Final = 100
 
 @attrs.frozen(kw_only=True)
 class Backfilled:
-    """What a walk through the bank's event list came to."""
+    """The result of a walk through the bank's event list."""
 
     start: datetime
     end: datetime
@@ -58,7 +58,7 @@ class Backfilled:
 
 
 Progress: TypeAlias = Callable[[Backfilled], object]
-"""Is told how far a walk is: ``end`` moves on."""
+"""Is called with the result so far, whose ``end`` moves on."""
 
 
 async def backfill(
@@ -72,8 +72,8 @@ async def backfill(
 ) -> Backfilled:
     """Walk the bank's event list up to now, and add to the inbox what it lacks.
 
-    Without ``since`` it begins where the last walk ended, and the first time with the oldest event that is kept: what
-    is older than the inbox was somebody else's to handle.
+    Without ``since`` it begins where the last walk ended, and the first time with the oldest event in the inbox: an
+    older event was not this inbox's to handle.
 
     Args:
         client: a LeadClient with the scope ``event/read``.
@@ -81,7 +81,7 @@ async def backfill(
         since: an aware time to begin at, instead of the watermark.
         overlap: how far before the watermark to begin.
         clock: what tells the time.
-        progress: is told after each few hours of events how far the walk is.
+        progress: is called after each few hours of events.
 
     Returns:
         How many were listed and how many recovered.
@@ -96,12 +96,12 @@ async def backfill(
     now = utc_datetime(clock.now())
     mark = await inbox.watermark()
     start = since or await _start(inbox, mark, now, overlap)
-    # A walk by hand that leaves a gap behind it doesn't move the watermark over that gap.
+    # A walk by hand that begins after the watermark doesn't move it over the gap.
     moves_mark = since is None or mark is None or since <= mark
-    done = Backfilled(start=start, end=start, seen=0, recovered=0, near_limit=now - start >= NEAR)
+    done = Backfilled(start=start, end=start, seen=0, recovered=0, near_limit=now - start >= NEAR_LIMIT)
     if done.near_limit:
-        logger.error(_NEAR_LIMIT, start.isoformat(timespec="minutes"), KEPT.days)
-    start = max(start, now - KEPT)
+        logger.error(_GAP, start.isoformat(timespec="minutes"), RETENTION.days)
+    start = max(start, now - RETENTION)
     while start < now:
         end = start + STEP
         # The last stretch has no end, since the bank's clock may be ahead of ours.
@@ -119,7 +119,7 @@ async def backfill(
     return done
 
 
-_NEAR_LIMIT: Final = "the outage began at %s, and the bank lists %d days of events: older ones are gone for ever"
+_GAP: Final = "the outage began at %s, and the bank lists %d days of events: older ones are gone for ever"
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ async def backfilling(
     client: "LeadClient",
     inbox: Inbox,
     *,
-    every: float = EVERY,
+    every: float = INTERVAL_SECONDS,
     overlap: timedelta = OVERLAP,
     clock: Clock | None = None,
 ) -> AsyncIterator[None]:
@@ -145,7 +145,7 @@ async def backfilling(
         overlap: how far before the watermark each begins.
         clock: what tells the time.
     """
-    task = asyncio.create_task(_keep_on(client, inbox, every, overlap, clock or SystemClock()))
+    task = asyncio.create_task(_walk_forever(client, inbox, every, overlap, clock or SystemClock()))
     try:
         yield
     finally:
@@ -153,12 +153,12 @@ async def backfilling(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _keep_on(client: "LeadClient", inbox: Inbox, every: float, overlap: timedelta, clock: Clock) -> None:
+async def _walk_forever(client: "LeadClient", inbox: Inbox, every: float, overlap: timedelta, clock: Clock) -> None:
     while True:
         try:
             done = await backfill(client, inbox, overlap=overlap, clock=clock)
         except LeadError as error:
-            logger.error("the bank's events could not be walked: %s", error)  # noqa: TRY400 - one line will do
+            logger.error("the bank's events could not be walked: %s", error)  # noqa: TRY400 - one line is enough
         else:
             if done.recovered:
                 logger.warning("recovered %d of %d events since %s", done.recovered, done.seen, done.start)
@@ -166,12 +166,12 @@ async def _keep_on(client: "LeadClient", inbox: Inbox, every: float, overlap: ti
 
 
 async def _start(inbox: Inbox, mark: datetime | None, now: datetime, overlap: timedelta) -> datetime:
-    """Say where to begin: at the watermark, else at the oldest event that is kept, else now."""
+    """Find where to begin: at the watermark, else at the oldest event in the inbox, else now."""
     if mark is not None:
         return mark - overlap
     oldest = now
-    async for delivery in inbox.events():
-        oldest = min(oldest, delivery.created_at)
+    async for event in inbox.events():
+        oldest = min(oldest, event.created_at)
     return oldest
 
 
@@ -182,7 +182,7 @@ async def _store(inbox: Inbox, events: Sequence[Event], now: datetime) -> int:
         group = events[first : first + GROUP]
         bodies = (encode(unstructure(event)) for event in group)
         adding = (inbox.add(event, body, received_at=now) for event, body in zip(group, bodies, strict=True))
-        # All of a group come to their end before the first failure is raised.
+        # All of a group end before the first failure is raised.
         for new in await asyncio.gather(*adding, return_exceptions=True):
             if isinstance(new, BaseException):
                 raise new

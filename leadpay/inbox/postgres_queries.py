@@ -1,147 +1,174 @@
-"""What is said to PostgreSQL: all statements of the inbox, and what they are said for.
+"""PostgreSQL: all statements of the inbox, and the functions that execute them.
 
 What receivers and workers do is one statement each, and so a transaction of its own: no lock is held from one round
-trip to the next, and a pooler may give every statement another session. Who locks more than one row locks the subject
-first, so that nobody waits in a circle.
+trip to the next, and a pooler may give every statement another session. A statement that locks more than one row locks
+the ordering key first, so that there is no deadlock.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
-from leadpay.inbox import Claim, EventState, HandlerRun, Lease, LeaseLostError, Stats, StoredEvent
-from leadpay.inbox.pages import PAGE
+from leadpay.errors import InboxError
+from leadpay.inbox.database import PAGE
+from leadpay.inbox.store import Claim, EventState, HandlerRun, RunFinishedError, Stats, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
+from leadpay.storage import Lease, LeaseLostError
 from leadpay.storage.postgres.encoding import EPOCH, MICROSECOND, date, escaped, key, plain, utc, within
 
-QUIET: Final = "5s"
-"""How long a client that has locked a payment may say nothing before the server rolls it back and hangs up.
+if TYPE_CHECKING:
+    from psycopg import AsyncCursor
 
-Whoever accepts an event of that payment waits for it, and so do all that share the commit: half of what they wait.
+    from leadpay.storage.postgres.pool import Connection
+
+CHANNEL: Final = "leadpay_inbox"
+"""Where new events are announced."""
+
+IDLE_LIMIT: Final = "5s"
+"""How long a client that has locked an ordering key may be silent before the server rolls back and disconnects it.
+
+A receiver that accepts an event of that payment waits for it, and so do all that share the commit: this is half of the
+time that they have.
 """
+
+_NOW: Final = "coalesce(%(now)s::timestamptz, statement_timestamp())"
+"""The database's time, since workers' clocks differ; %(now)s is given by tests that move a clock by hand."""
+
+_LATER: Final = f"{_NOW} + make_interval(secs => %({{}})s)"
+"""A time so many seconds from now; NULL if the number is."""
+
+MAX_DELAY: Final = 1e12
+"""The longest delay, in seconds: PostgreSQL's times end in the year 294276."""
 
 # The statements, in the order of an event's life. Tables are described in schema/postgres.
 
-# A client whose machine lost its power is noticed after 5 + 3 * 2 seconds, not after the two hours of most servers.
-WATCH: Final = """
-SELECT set_config('tcp_keepalives_idle', '5', true), set_config('tcp_keepalives_interval', '2', true),
-    set_config('tcp_keepalives_count', '3', true)"""
-
-# IDs in order, then subjects in order, then what belongs to them, so that two that add never wait for each other.
-# An event that another adds at this moment is in no snapshot yet, and needs none: its own addition wakes it up.
-ADD: Final = """
+# IDs in order, then keys in order, then their handler runs, so that two of these statements cannot deadlock.
+# An event that another connection adds at this moment is in no snapshot yet: its own statement makes the key due.
+ADD: Final = f"""
 WITH given AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('leadpay_events', 'number')) AS number, one.*
-    FROM unnest(%(ids)s::text[], %(subjects)s::text[], %(types)s::text[], %(created)s::timestamptz[],
+    FROM unnest(%(ids)s::text[], %(keys)s::text[], %(types)s::text[], %(created)s::timestamptz[],
                 %(versions)s::timestamptz[], %(received)s::timestamptz[], %(bodies)s::bytea[])
-        AS one (id, subject, type, created_at, version, received_at, body)
+        AS one (id, ordering_key, type, created_at, version, received_at, body)
 ), new AS (
-    INSERT INTO leadpay_events (number, id, subject, type, created_at, version, received_at, body)
-    SELECT number, id, subject, type, created_at, version, received_at, body FROM given ORDER BY id COLLATE "C"
-    ON CONFLICT (id) DO NOTHING RETURNING id, subject, received_at
+    INSERT INTO leadpay_events (number, id, ordering_key, type, created_at, version, received_at, body)
+    SELECT number, id, ordering_key, type, created_at, version, received_at, body FROM given ORDER BY id COLLATE "C"
+    ON CONFLICT (id) DO NOTHING RETURNING id, ordering_key
 ), known AS MATERIALIZED (
-    SELECT id, kept.subject, given.received_at FROM given JOIN leadpay_events AS kept USING (id)
+    SELECT id, kept.ordering_key FROM given JOIN leadpay_events AS kept USING (id)
     WHERE kept.state = 'waiting'
-), woken AS (
-    INSERT INTO leadpay_subjects AS old (subject, due_at, wakes)
-    SELECT subject, min(received_at), 1 FROM (TABLE new UNION ALL TABLE known) AS come
-    GROUP BY subject ORDER BY subject
-    ON CONFLICT (subject) DO UPDATE SET
-        wakes = old.wakes + 1,
+), bumped AS (
+    INSERT INTO leadpay_ordering_keys AS old (ordering_key, due_at, revision)
+    SELECT ordering_key, {_NOW}, 1 FROM (TABLE new UNION ALL TABLE known) AS come
+    GROUP BY ordering_key ORDER BY ordering_key
+    ON CONFLICT (ordering_key) DO UPDATE SET
+        revision = old.revision + 1,
         due_at = CASE WHEN old.leased THEN old.due_at ELSE least(old.due_at, excluded.due_at) END
-    RETURNING subject
-), hurried AS (
-    UPDATE leadpay_handlings AS waiting SET due_at = known.received_at FROM known JOIN woken USING (subject)
-    WHERE waiting.event_id = known.id AND waiting.state = 'waiting' AND waiting.due_at > known.received_at
+    RETURNING ordering_key
+), made_due AS (
+    UPDATE leadpay_handler_runs AS waiting SET due_at = {_NOW} FROM known JOIN bumped USING (ordering_key)
+    WHERE waiting.event_id = known.id AND waiting.state = 'waiting' AND waiting.due_at > {_NOW}
 )
-SELECT ARRAY(SELECT id FROM new), pg_notify('leadpay_inbox', '')"""
+SELECT ARRAY(SELECT id FROM new), pg_notify('{CHANNEL}', '')"""  # noqa: S608 - constants
 
 _SECONDS: Final = "extract(epoch FROM due_at)"
 
-_HANDLINGS: Final = f"""(
+_HANDLER_RUNS: Final = f"""(
     SELECT json_agg(json_build_array(handler, state, attempts, {_SECONDS}, error))
-    FROM leadpay_handlings WHERE event_id = id)"""  # noqa: S608 - a constant
+    FROM leadpay_handler_runs WHERE event_id = id)"""  # noqa: S608 - a constant
 
-# Without time zones, of which a session has one or another.
+# Without time zones: the session's own may be any.
 _COLUMNS: Final = f"""
-    id, subject, type, created_at AT TIME ZONE 'UTC' AS created_at, version AT TIME ZONE 'UTC' AS version,
-    received_at AT TIME ZONE 'UTC' AS received_at, body, state, reason, {_HANDLINGS} AS handlings"""
+    id, ordering_key, type, created_at AT TIME ZONE 'UTC' AS created_at, version AT TIME ZONE 'UTC' AS version,
+    received_at AT TIME ZONE 'UTC' AS received_at, body, state, reason, {_HANDLER_RUNS} AS handler_runs"""
 
-# The count of wakes is the snapshot's, as the events are, and not that of the row when it was locked: what came
-# between the two is then new to whoever releases.
+# A claim only locks and leases. Its events are read by the next statements, by snapshots newer than the locks: an
+# older snapshot may show an event as waiting that another worker has just finished.
 CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
-    SELECT subject FROM leadpay_subjects WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE leadpay_subjects AS one SET
-        fence = one.fence + 1, lost = one.lost + one.leased::integer, leased = true, due_at = %(until)s
-    FROM due WHERE one.subject = due.subject RETURNING one.subject, one.fence, one.lost
+    SELECT ordering_key FROM leadpay_ordering_keys WHERE due_at <= {_NOW} ORDER BY due_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
 )
-SELECT claimed.subject, claimed.fence, claimed.lost, seen.wakes, newest.versions, event.*
-FROM claimed JOIN leadpay_subjects AS seen USING (subject)
-CROSS JOIN LATERAL (
-    SELECT json_object_agg(handler, micro) AS versions FROM (
-        SELECT handler, (extract(epoch FROM max(version)) * 1000000)::bigint AS micro
-        FROM leadpay_events JOIN leadpay_handlings AS handled ON event_id = id
-        WHERE subject = claimed.subject AND version IS NOT NULL AND handled.state = 'done' GROUP BY handler
-    ) AS each) AS newest
-LEFT JOIN LATERAL (
-    SELECT number, {_COLUMNS} FROM leadpay_events WHERE subject = claimed.subject AND state = 'waiting'
-) AS event ON true
-ORDER BY claimed.subject, event.created_at, event.number"""  # noqa: S608 - a constant
+UPDATE leadpay_ordering_keys AS one SET
+    fencing_token = one.fencing_token + 1, abandoned = one.abandoned + one.leased::integer,
+    leased = true, due_at = {_LATER.format("lease")}
+FROM due WHERE one.ordering_key = due.ordering_key
+RETURNING one.ordering_key, one.fencing_token, one.abandoned, one.revision, extract(epoch FROM {_NOW})"""  # noqa: S608 - constants
 
-# Only the newest fence may; anything but a mere prolonging is a word, after which no lease counts as lost. What was
-# woken since the claim is closed only if no other handler waits, or else somebody may have replayed what this worker is
-# through with; and only if this snapshot has that, as it has what was done before the last wake that it knows.
-SETTLE: Final = """
+WAITING: Final = f"""
+SELECT {_COLUMNS} FROM leadpay_events WHERE ordering_key = ANY (%(keys)s) AND state = 'waiting'
+ORDER BY leadpay_events.created_at, number"""  # noqa: S608 - a constant
+
+LATEST_VERSIONS: Final = """
+SELECT ordering_key, handler, (extract(epoch FROM max(version)) * 1000000)::bigint
+FROM leadpay_events JOIN leadpay_handler_runs AS run ON event_id = id
+WHERE ordering_key = ANY (%(keys)s) AND version IS NOT NULL AND run.state = 'done' GROUP BY ordering_key, handler"""
+
+# Only the current fencing token may write. Any write except a heartbeat resets the count of abandoned leases.
+# A finished run is not written again, unless by this very lease: a statement whose connection is lost is run twice.
+# If new work arrived for this key since the claim, an event with a pending handler stays open: it may have been
+# replayed. It is closed only if this statement's snapshot is as new as the revision of the locked row.
+RECORD_RESULT: Final = f"""
 WITH held AS (
-    UPDATE leadpay_subjects SET due_at = %(until)s, lost = CASE WHEN %(is_word)s::boolean THEN 0 ELSE lost END
-    WHERE subject = %(subject)s AND fence = %(fence)s AND leased RETURNING subject, wakes
-), handled AS (
-    INSERT INTO leadpay_handlings AS old (event_id, handler, state, attempts, due_at, error)
-    SELECT %(id)s, %(handler)s, %(state)s, %(attempts)s::bigint, %(due_at)s::timestamptz, %(error)s
+    UPDATE leadpay_ordering_keys SET
+        due_at = {_LATER.format("lease")}, abandoned = CASE WHEN %(is_result)s::boolean THEN 0 ELSE abandoned END
+    WHERE ordering_key = %(ordering_key)s AND fencing_token = %(fencing_token)s AND leased
+    RETURNING ordering_key, revision, fencing_token
+), recorded AS (
+    INSERT INTO leadpay_handler_runs AS old (event_id, handler, state, attempts, due_at, error, fencing_token)
+    SELECT %(id)s, %(handler)s, %(state)s, %(attempts)s::bigint, {_LATER.format("delay")}, %(error)s, held.fencing_token
     FROM held WHERE %(handler)s::text IS NOT NULL
     ON CONFLICT (event_id, handler) DO UPDATE SET
-        state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
-    WHERE old.state = 'waiting'
+        state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error,
+        fencing_token = excluded.fencing_token
+    WHERE old.state = 'waiting' OR (old.state, old.attempts, old.fencing_token)
+        = (excluded.state, excluded.attempts, excluded.fencing_token)
+    RETURNING 1
 ), closed AS (
-    UPDATE leadpay_events AS event SET state = %(closes)s FROM held JOIN leadpay_subjects AS seen USING (subject)
-    WHERE id = %(id)s AND event.state = 'waiting' AND %(closes)s::text IS NOT NULL AND (
-        held.wakes = %(wakes)s OR held.wakes = seen.wakes AND NOT EXISTS (
-            SELECT FROM leadpay_handlings AS other
+    UPDATE leadpay_events AS event SET state = %(closes)s
+    FROM held JOIN leadpay_ordering_keys AS seen USING (ordering_key)
+    WHERE id = %(id)s AND event.state IN ('waiting', %(closes)s) AND %(closes)s::text IS NOT NULL AND (
+        held.revision = %(revision)s OR held.revision = seen.revision AND NOT EXISTS (
+            SELECT FROM leadpay_handler_runs AS other
             WHERE event_id = id AND other.state = 'waiting' AND handler IS DISTINCT FROM %(handler)s))
+    RETURNING 1
 )
-SELECT wakes > %(wakes)s, set_config('idle_in_transaction_session_timeout', %(quiet)s, true) FROM held"""
+SELECT revision > %(revision)s, (SELECT count(*) FROM recorded), (SELECT count(*) FROM closed),
+    set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)
+FROM held"""  # noqa: S608 - constants
 
-RELEASE: Final = """
-UPDATE leadpay_subjects SET leased = false, lost = 0,
-    due_at = CASE WHEN wakes > %(wakes)s THEN to_timestamp(0) ELSE %(due_at)s::timestamptz END
-WHERE subject = %(subject)s AND fence = %(fence)s AND leased RETURNING wakes > %(wakes)s"""
+RELEASE: Final = f"""
+UPDATE leadpay_ordering_keys SET leased = false, abandoned = 0,
+    due_at = CASE WHEN revision > %(revision)s THEN to_timestamp(0) ELSE {_LATER.format("delay")} END
+WHERE ordering_key = %(ordering_key)s AND fencing_token = %(fencing_token)s AND leased
+RETURNING revision > %(revision)s"""  # noqa: S608 - constants
 
-# A replay and a discard take several statements, and so a transaction, behind a lock on the subject.
+# A replay and a discard take several statements, and so a transaction that locks the ordering key first.
 LOCK: Final = """
-SELECT subject, set_config('idle_in_transaction_session_timeout', %(quiet)s, true)
-FROM leadpay_subjects WHERE subject = (SELECT subject FROM leadpay_events WHERE id = %(id)s) FOR UPDATE"""
+SELECT ordering_key, set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)
+FROM leadpay_ordering_keys
+WHERE ordering_key = (SELECT ordering_key FROM leadpay_events WHERE id = %(id)s) FOR UPDATE"""
 
-# Locked, since whoever purges goes without a lock on the subject.
+# Locked, since a purge doesn't lock the ordering key.
 KNOWN: Final = "SELECT state, body IS NOT NULL FROM leadpay_events WHERE id = %(id)s FOR UPDATE"
 
-REVIVE: Final = """
-UPDATE leadpay_handlings SET state = 'waiting', attempts = 0, due_at = %(now)s
-WHERE event_id = %(id)s AND state = 'dead'"""
+REVIVE: Final = f"""
+UPDATE leadpay_handler_runs SET state = 'waiting', attempts = 0, due_at = {_NOW}
+WHERE event_id = %(id)s AND state = 'dead'"""  # noqa: S608 - a constant
 
-BEGIN_AGAIN: Final = """
-INSERT INTO leadpay_handlings (event_id, handler, state, attempts, due_at)
-VALUES (%(id)s, %(handler)s, 'waiting', 0, %(now)s) ON CONFLICT (event_id, handler) DO UPDATE SET
-    state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = NULL"""
+BEGIN_AGAIN: Final = f"""
+INSERT INTO leadpay_handler_runs (event_id, handler, state, attempts, due_at)
+VALUES (%(id)s, %(handler)s, 'waiting', 0, {_NOW}) ON CONFLICT (event_id, handler) DO UPDATE SET
+    state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = NULL"""  # noqa: S608 - a constant
 
 REOPEN: Final = "UPDATE leadpay_events SET state = 'waiting', reason = NULL WHERE id = %(id)s"
 
 DISCARD: Final = "UPDATE leadpay_events SET state = 'discarded', reason = %(reason)s WHERE id = %(id)s"
 
-WAKE: Final = """
-UPDATE leadpay_subjects SET wakes = wakes + 1, due_at = CASE WHEN leased THEN due_at ELSE least(due_at, %(now)s) END
-WHERE subject = %(subject)s"""
+BUMP: Final = f"""
+UPDATE leadpay_ordering_keys SET
+    revision = revision + 1, due_at = CASE WHEN leased THEN due_at ELSE least(due_at, {_NOW}) END
+WHERE ordering_key = %(ordering_key)s"""  # noqa: S608 - a constant
 
 PURGE: Final = f"""
 UPDATE leadpay_events SET body = NULL WHERE number = ANY (ARRAY(
@@ -161,177 +188,226 @@ INSERT INTO leadpay_watermark AS old (time) VALUES (%(time)s)
 ON CONFLICT (one) DO UPDATE SET time = greatest(old.time, excluded.time)"""
 
 
-# What they are said for.
-
-
 def row(event: Event, body: bytes, received_at: datetime) -> tuple[Any, ...]:
-    """Say of an event what is kept, the ID first."""
+    """Give an event's columns, the ID first."""
     version = within(event.payment.updated_at) if isinstance(event, InstantPaymentEvent) else None
     times = (within(event.created_at), version, within(received_at))
     return (key(event.id), key(event.payment_id or event.id), key(str(event.type)), *times, body)
 
 
-async def add(connection: Any, rows: Sequence[tuple[Any, ...]]) -> set[str]:
-    """Keep events of different IDs, or wake them up; gives the IDs that were new."""
-    names = ("ids", "subjects", "types", "created", "versions", "received", "bodies")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    (new, _) = await (await connection.execute(ADD, columns)).fetchone()
-    return set(new)
+class PostgresQueries:
+    """The functions that execute the statements.
+
+    Callers' times are seconds since 1970 by their own clocks, and become delays by the database's clock.
+
+    Args:
+        database_clock: False in tests that move a clock by hand, whose time the database then takes over.
+    """
+
+    def __init__(self, *, database_clock: bool = True) -> None:
+        self._database_clock = database_clock
+
+    async def add(self, connection: "Connection", rows: Sequence[tuple[Any, ...]]) -> set[str]:
+        """Insert events of different IDs, or make known ones due; gives the IDs that were new."""
+        names = ("ids", "keys", "types", "created", "versions", "received", "bodies")
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        now = None if self._database_clock else min(columns["received"])
+        new, _ = await _row(connection, ADD, {**columns, "now": now})
+        return set(new)
+
+    async def claim(self, connection: "Connection", *, limit: int, now: float, seconds: float) -> list[Claim]:
+        """Lease keys that are due, and read their events; a key without a waiting event is released again."""
+        given = {"now": self._now(now), "lease": _delay(seconds), "limit": limit}
+        claimed = await (await connection.execute(CLAIM, given)).fetchall()
+        if not claimed:
+            return []
+        keys = {"keys": [row[0] for row in claimed]}
+        # A handler run's due time by the caller's clock, which is compared with it.
+        ahead = now - float(claimed[0][-1])
+        waiting: dict[str, list[StoredEvent]] = {}
+        for columns in await (await connection.execute(WAITING, keys)).fetchall():
+            waiting.setdefault(columns[1], []).append(_event(columns, ahead=ahead))
+        latest: dict[str, dict[str, datetime]] = {}
+        for ordering_key, handler, micro in await (await connection.execute(LATEST_VERSIONS, keys)).fetchall():
+            latest.setdefault(ordering_key, {})[plain(handler)] = EPOCH + micro * MICROSECOND
+        claims = []
+        for ordering_key, fencing_token, abandoned, revision, _ in claimed:
+            lease = Lease(
+                ordering_key=plain(ordering_key),
+                fencing_token=fencing_token,
+                until=now + seconds,
+                seconds=seconds,
+                revision=revision,
+            )
+            if ordering_key in waiting:
+                versions = latest.get(ordering_key, {})
+                claims.append(
+                    Claim(lease=lease, events=waiting[ordering_key], latest_versions=versions, abandoned=abandoned)
+                )
+            else:
+                await self.release(connection, lease=lease, due_at=None, now=now)
+        return claims
+
+    async def record_result(
+        self,
+        connection: "Connection",
+        *,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        closes: EventState | None,
+        now: float,
+        idle_limit: str = IDLE_LIMIT,
+    ) -> bool:
+        """Record how a handler ended, if the lease still holds, and say whether new work arrived."""
+        given = {
+            "ordering_key": key(lease.ordering_key),
+            "fencing_token": lease.fencing_token,
+            "revision": lease.revision,
+            "now": self._now(now),
+            "lease": _delay(lease.seconds),
+            "is_result": run is not None or closes is not None,
+            "id": key(event_id),
+            "handler": None if run is None else escaped(run.handler),
+            "state": None if run is None else run.state,
+            "attempts": None if run is None else run.attempts,
+            "delay": None if run is None or run.due_at is None else _delay(run.due_at - now),
+            "error": None if run is None or run.error is None else escaped(run.error),
+            "closes": closes,
+            "idle_limit": idle_limit,
+        }
+        held = await (await connection.execute(RECORD_RESULT, given)).fetchone()
+        if held is None:
+            raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
+        has_new_work, recorded, closed, _ = held
+        if (run is not None and not recorded) or (closes is not None and not closed and not has_new_work):
+            raise RunFinishedError(f"{event_id} was finished by another worker")
+        return bool(has_new_work)
+
+    async def release(self, connection: "Connection", *, lease: Lease, due_at: float | None, now: float) -> bool:
+        """Give a key back, and say whether it is due at once."""
+        given = {
+            "ordering_key": key(lease.ordering_key),
+            "fencing_token": lease.fencing_token,
+            "revision": lease.revision,
+            "now": self._now(now),
+            "delay": None if due_at is None else _delay(due_at - now),
+        }
+        return bool(await (await connection.execute(RELEASE, given)).fetchone() == (True,))
+
+    async def stats(self, connection: "Connection") -> Stats:
+        """Count."""
+        by_state: dict[str, int] = {}
+        by_type: dict[str, dict[str, int]] = {}
+        for state, event_type, count in await (await connection.execute(COUNT)).fetchall():
+            by_state[state] = by_state.get(state, 0) + count
+            by_type.setdefault(plain(event_type), {})[state] = count
+        oldest = await (await connection.execute(OLDEST)).fetchone()
+        return Stats(by_state=by_state, by_type=by_type, oldest_waiting=None if oldest is None else utc(oldest[0]))
+
+    async def page(
+        self, connection: "Connection", *, wanted: Mapping[str, str | None], before: int, limit: int
+    ) -> list[tuple[int, StoredEvent]]:
+        """Read the newest events before a number, with that number; ``wanted`` maps columns to values."""
+        given = {column: key(value) for column, value in wanted.items() if value is not None}
+        conditions = " AND ".join(["number < %(before)s", *(f"{column} = %({column})s" for column in given)])
+        sql = f"SELECT number, {_COLUMNS} FROM leadpay_events WHERE {conditions} ORDER BY number DESC LIMIT %(limit)s"  # noqa: S608 - our own columns
+        found = await connection.execute(sql.encode(), {**given, "before": before, "limit": limit})
+        return [(number, _event(columns)) for number, *columns in await found.fetchall()]
+
+    async def replay(self, connection: "Connection", *, event_id: str, handler: str | None, now: float) -> bool:
+        """Bring an event back, if there is something to replay."""
+        given = {"id": key(event_id), "handler": handler and escaped(handler), "now": self._now(now)}
+        async with connection.transaction():
+            ordering_key, state, has_body = await self._locked(connection, given)
+            if not has_body:
+                return False
+            revived = await connection.execute(REVIVE if handler is None else BEGIN_AGAIN, given)
+            if not revived.rowcount and state != "discarded":
+                return False
+            _expect_one(await connection.execute(REOPEN, given))
+            _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
+        return True
+
+    async def discard(self, connection: "Connection", *, event_id: str, reason: str, now: float) -> bool:
+        """Take an event out of the way; what waited for it goes on."""
+        given = {"id": key(event_id), "reason": escaped(reason), "now": self._now(now)}
+        async with connection.transaction():
+            ordering_key, state, _ = await self._locked(connection, given)
+            if state not in ("waiting", "dead"):
+                return False
+            _expect_one(await connection.execute(DISCARD, given))
+            _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
+        return True
+
+    async def _locked(
+        self, connection: "Connection", given: Mapping[str, Any]
+    ) -> tuple[str | None, EventState | None, bool]:
+        """Lock an event's ordering key, and then read the event's state."""
+        locked = await (await connection.execute(LOCK, {**given, "idle_limit": IDLE_LIMIT})).fetchone()
+        if locked is None:
+            return None, None, False
+        state, has_body = await _row(connection, KNOWN, given)
+        return locked[0], state, has_body
+
+    async def purge(self, connection: "Connection", *, before: datetime) -> int:
+        """Empty one page of bodies, and count them."""
+        return int((await connection.execute(PURGE, {"before": within(before)})).rowcount)
+
+    async def watermark(self, connection: "Connection") -> datetime | None:
+        """Read the watermark."""
+        found = await (await connection.execute(WATERMARK)).fetchone()
+        return None if found is None else utc(found[0])
+
+    async def set_watermark(self, connection: "Connection", *, time: datetime) -> None:
+        """Move the watermark, forwards only."""
+        await connection.execute(SET_WATERMARK, {"time": within(time)})
+
+    def _now(self, now: float) -> datetime | None:
+        return None if self._database_clock else date(now)
 
 
-async def claim(connection: Any, *, limit: int, now: float, seconds: float) -> list[Claim]:
-    """Lease what is due; what has nothing that waits is let go again."""
-    until = now + seconds
-    given = {"now": date(now), "until": date(until), "limit": limit}
-    claims: dict[str, Claim] = {}
-    deliveries: dict[str, list[StoredEvent]] = {}
-    found = await (await connection.execute(CLAIM, given)).fetchall()
-    for subject, fence, lost, wakes, versions, number, *columns in found:
-        lease = Lease(subject=plain(subject), fence=fence, until=until, seconds=seconds, wakes=wakes)
-        if number is None:
-            await release(connection, lease=lease, due_at=None)
-            continue
-        if subject not in claims:
-            newest = {plain(handler): EPOCH + micro * MICROSECOND for handler, micro in (versions or {}).items()}
-            waiting = deliveries[subject] = []
-            claims[subject] = Claim(lease=lease, deliveries=waiting, newest=newest, lost=lost)
-        deliveries[subject].append(_delivery(columns))
-    return list(claims.values())
+def _delay(seconds: float) -> float:
+    return min(seconds, MAX_DELAY)
 
 
-async def settle(
-    connection: Any,
-    *,
-    lease: Lease,
-    event_id: str,
-    handling: HandlerRun | None,
-    closes: EventState | None,
-    now: float,
-    quiet: str = QUIET,
-) -> bool:
-    """Record how a handler ended, if the lease still holds, and say whether the subject was woken meanwhile."""
-    given = {
-        "subject": key(lease.subject),
-        "fence": lease.fence,
-        "wakes": lease.wakes,
-        "until": date(now + lease.seconds),
-        "is_word": handling is not None or closes is not None,
-        "id": key(event_id),
-        "handler": None if handling is None else escaped(handling.handler),
-        "state": None if handling is None else handling.state,
-        "attempts": None if handling is None else handling.attempts,
-        "due_at": None if handling is None or handling.due_at is None else date(handling.due_at),
-        "error": None if handling is None or handling.error is None else escaped(handling.error),
-        "closes": closes,
-        "quiet": quiet,
-    }
-    held = await (await connection.execute(SETTLE, given)).fetchone()
-    if held is None:
-        raise LeaseLostError(f"{lease.subject} is worked on by somebody else")
-    return bool(held[0])
+def _expect_one(cursor: "AsyncCursor[Any]") -> None:
+    """Raise unless a statement changed its one row, so that the transaction is rolled back."""
+    if cursor.rowcount != 1:
+        raise InboxError("a row that is locked was changed by another program")
 
 
-async def release(connection: Any, *, lease: Lease, due_at: float | None) -> bool:
-    """Let a subject go, and say whether there is something to do at once."""
-    given = {
-        "subject": key(lease.subject),
-        "fence": lease.fence,
-        "wakes": lease.wakes,
-        "due_at": None if due_at is None else date(due_at),
-    }
-    return bool(await (await connection.execute(RELEASE, given)).fetchone() == (True,))
+async def _row(connection: "Connection", query: LiteralString, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Execute a statement that gives one row."""
+    row = await (await connection.execute(query, given)).fetchone()
+    assert row is not None  # noqa: S101 - for the type checker
+    return row
 
 
-async def stats(connection: Any) -> Stats:
-    """Count."""
-    by_state: dict[str, int] = {}
-    by_type: dict[str, dict[str, int]] = {}
-    for state, event_type, count in await (await connection.execute(COUNT)).fetchall():
-        by_state[state] = by_state.get(state, 0) + count
-        by_type.setdefault(plain(event_type), {})[state] = count
-    oldest = await (await connection.execute(OLDEST)).fetchone()
-    return Stats(by_state=by_state, by_type=by_type, oldest_waiting=oldest and utc(oldest[0]))
-
-
-async def page(
-    connection: Any, *, wanted: Mapping[str, str | None], before: int, limit: int
-) -> list[tuple[int, StoredEvent]]:
-    """Read the newest events before a number, with that number; ``wanted`` maps columns to values."""
-    given = {column: key(value) for column, value in wanted.items() if value is not None}
-    conditions = " AND ".join(["number < %(before)s", *(f"{column} = %({column})s" for column in given)])
-    sql = f"SELECT number, {_COLUMNS} FROM leadpay_events WHERE {conditions} ORDER BY number DESC LIMIT %(limit)s"  # noqa: S608 - our own columns
-    found = await connection.execute(sql, {**given, "before": before, "limit": limit})
-    return [(number, _delivery(columns)) for number, *columns in await found.fetchall()]
-
-
-async def replay(connection: Any, *, event_id: str, handler: str | None, now: float) -> bool:
-    """Bring an event back, if there is something to bring back."""
-    given = {"id": key(event_id), "handler": handler and escaped(handler), "now": date(now)}
-    async with connection.transaction():
-        subject, state, has_body = await _locked(connection, given)
-        if not has_body:
-            return False
-        revived = await connection.execute(REVIVE if handler is None else BEGIN_AGAIN, given)
-        if not revived.rowcount and state != "discarded":
-            return False
-        await connection.execute(REOPEN, given)
-        await connection.execute(WAKE, {**given, "subject": subject})
-    return True
-
-
-async def discard(connection: Any, *, event_id: str, reason: str, now: float) -> bool:
-    """Throw an event away; what waited for it goes on."""
-    given = {"id": key(event_id), "reason": escaped(reason), "now": date(now)}
-    async with connection.transaction():
-        subject, state, _ = await _locked(connection, given)
-        if state not in ("waiting", "dead"):
-            return False
-        await connection.execute(DISCARD, given)
-        await connection.execute(WAKE, {**given, "subject": subject})
-    return True
-
-
-async def _locked(connection: Any, given: Mapping[str, Any]) -> tuple[str | None, EventState | None, bool]:
-    """Lock an event's subject, and then say how far the event is."""
-    locked = await (await connection.execute(LOCK, {**given, "quiet": QUIET})).fetchone()
-    if locked is None:
-        return None, None, False
-    state, has_body = await (await connection.execute(KNOWN, given)).fetchone()
-    return locked[0], state, has_body
-
-
-async def purge(connection: Any, *, before: datetime) -> int:
-    """Empty one page of bodies, and count them."""
-    return int((await connection.execute(PURGE, {"before": within(before)})).rowcount)
-
-
-async def watermark(connection: Any) -> datetime | None:
-    """Read the watermark."""
-    found = await (await connection.execute(WATERMARK)).fetchone()
-    return found and utc(found[0])
-
-
-async def set_watermark(connection: Any, *, time: datetime) -> None:
-    """Move the watermark, forward only."""
-    await connection.execute(SET_WATERMARK, {"time": within(time)})
-
-
-def _delivery(columns: Sequence[Any]) -> StoredEvent:
-    event_id, subject, event_type, created_at, version, received_at, body, state, reason, handlings = columns
+def _event(columns: Sequence[Any], *, ahead: float = 0.0) -> StoredEvent:
+    event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason, handler_runs = columns
     return StoredEvent(
         event_id=plain(event_id),
-        subject=plain(subject),
+        ordering_key=plain(ordering_key),
         type=plain(event_type),
         created_at=utc(created_at),
         version=version and utc(version),
         received_at=utc(received_at),
         body=body,
         state=state,
-        handlings={plain(one[0]): _handling(*one) for one in handlings or ()},
+        handler_runs={plain(one[0]): _handler_run(*one, ahead=ahead) for one in handler_runs or ()},
         reason=reason and plain(reason),
     )
 
 
-def _handling(handler: str, state: Any, attempts: int, due_at: float | None, error: str | None) -> HandlerRun:
-    error = error and plain(error)
-    return HandlerRun(handler=plain(handler), state=state, attempts=attempts, due_at=due_at, error=error)
+def _handler_run(
+    handler: str, state: Any, attempts: int, due_at: float | None, error: str | None, *, ahead: float
+) -> HandlerRun:
+    """Make a record; ``ahead`` is by how many seconds the caller's clock is ahead of the database's."""
+    return HandlerRun(
+        handler=plain(handler),
+        state=state,
+        attempts=attempts,
+        due_at=None if due_at is None else due_at + ahead,
+        error=error and plain(error),
+    )

@@ -1,4 +1,4 @@
-"""When to try again. Pure."""
+"""When a failed handler run is tried again. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,25 +6,25 @@ from typing import Final
 RETRIES: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 21_600.0, 43_200.0)
 """How long to wait before each further attempt, in seconds.
 
-Money that takes twenty seconds gets four more attempts within half a minute; what is still broken then is most often
-mended by people, so the rest of the twelve attempts is spread over a day.
+A payment takes about twenty seconds, so there are four more attempts within half a minute. A failure that lasts longer
+is most often fixed by people, so the rest of the twelve attempts is spread over a day.
 """
 
 JITTER: Final = 0.1
-"""By which part a wait may be longer, so that what failed together doesn't come back together."""
+"""By which part a wait may be longer, so that runs that failed together are not retried together."""
 
 
-def next_wait(retries: Sequence[float], attempts: int, chance: float) -> float | None:
-    """Say how long to wait after so many attempts.
+def next_wait(retries: Sequence[float], attempts: int, random: float) -> float | None:
+    """Give the wait after so many attempts.
 
     Args:
         retries: the waits in seconds, one for each further attempt.
         attempts: how many have been made.
-        chance: a number from 0 to 1.
+        random: a number from 0 to 1.
 
     Returns:
         Seconds, or None if that was the last attempt.
     """
     if attempts > len(retries):
         return None
-    return retries[attempts - 1] * (1 + JITTER * chance)
+    return retries[attempts - 1] * (1 + JITTER * random)

@@ -1,82 +1,90 @@
-"""What is said to SQLite: all statements of the inbox, and what they are said for.
+"""SQLite: all statements of the inbox, and the functions that execute them.
 
 Every function takes a connection that is in a transaction.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from leadpay.inbox import Claim, EventState, HandlerRun, HandlerRunState, Lease, LeaseLostError, Stats, StoredEvent
-from leadpay.inbox.pages import PAGE
+from leadpay.inbox.database import PAGE
+from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, RunFinishedError, Stats, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
+from leadpay.storage import Lease, LeaseLostError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # The statements, in the order of an event's life. Tables are described in schema/sqlite.
 
 ADD: Final = """
-INSERT INTO leadpay_events (id, subject, type, created_at, version, received_at, body, state)
+INSERT INTO leadpay_events (id, ordering_key, type, created_at, version, received_at, body, state)
 VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting') ON CONFLICT (id) DO NOTHING"""
 
-# What waits for a later attempt is tried as soon as its event comes again.
-HURRY: Final = "UPDATE leadpay_handlings SET due_at = ? WHERE event_id = ? AND state = 'waiting' AND due_at > ?"
+# A waiting handler run is due as soon as its event comes again.
+MAKE_DUE: Final = "UPDATE leadpay_handler_runs SET due_at = ? WHERE event_id = ? AND state = 'waiting' AND due_at > ?"
 
-# While it is leased, due_at is when the lease ends, and the count of wakes tells its holder.
-WAKE: Final = """
-INSERT INTO leadpay_subjects (subject, due_at, wakes) VALUES (?, ?, 1) ON CONFLICT (subject) DO UPDATE SET
-    wakes = wakes + 1,
+# While it is leased, due_at is when the lease ends, and the revision tells its holder.
+BUMP: Final = """
+INSERT INTO leadpay_ordering_keys (ordering_key, due_at, revision) VALUES (?, ?, 1)
+ON CONFLICT (ordering_key) DO UPDATE SET
+    revision = revision + 1,
     due_at = CASE WHEN leased THEN due_at ELSE min(coalesce(due_at, excluded.due_at), excluded.due_at) END"""
 
 DUE: Final = """
-SELECT subject, fence + 1, wakes, lost + leased FROM leadpay_subjects WHERE due_at <= ? ORDER BY due_at LIMIT ?"""
+SELECT ordering_key, fencing_token + 1, revision, abandoned + leased FROM leadpay_ordering_keys
+WHERE due_at <= ? ORDER BY due_at LIMIT ?"""
 
-LEASE: Final = "UPDATE leadpay_subjects SET fence = ?, lost = ?, due_at = ?, leased = 1 WHERE subject = ?"
+LEASE: Final = (
+    "UPDATE leadpay_ordering_keys SET fencing_token = ?, abandoned = ?, due_at = ?, leased = 1 WHERE ordering_key = ?"
+)
 
-NOTHING_DUE: Final = "UPDATE leadpay_subjects SET due_at = NULL, leased = 0, lost = 0 WHERE subject = ?"
+NOTHING_DUE: Final = "UPDATE leadpay_ordering_keys SET due_at = NULL, leased = 0, abandoned = 0 WHERE ordering_key = ?"
 
-COLUMNS: Final = "id, subject, type, created_at, version, received_at, body, state, reason"
+COLUMNS: Final = "id, ordering_key, type, created_at, version, received_at, body, state, reason"
 
 WAITING: Final = f"""
-SELECT {COLUMNS} FROM leadpay_events WHERE subject = ? AND state = 'waiting' ORDER BY created_at, number"""  # noqa: S608 - a constant
+SELECT {COLUMNS} FROM leadpay_events WHERE ordering_key = ? AND state = 'waiting' ORDER BY created_at, number"""  # noqa: S608 - a constant
 
-HANDLINGS: Final = "SELECT handler, state, attempts, due_at, error FROM leadpay_handlings WHERE event_id = ?"
+HANDLER_RUNS: Final = "SELECT handler, state, attempts, due_at, error FROM leadpay_handler_runs WHERE event_id = ?"
 
-NEWEST: Final = """
-SELECT handler, max(version) FROM leadpay_events JOIN leadpay_handlings ON event_id = id
-WHERE subject = ? AND version IS NOT NULL AND leadpay_handlings.state = 'done' GROUP BY handler"""
+LATEST_VERSIONS: Final = """
+SELECT handler, max(version) FROM leadpay_events JOIN leadpay_handler_runs ON event_id = id
+WHERE ordering_key = ? AND version IS NOT NULL AND leadpay_handler_runs.state = 'done' GROUP BY handler"""
 
-# Only the newest fence may; anything but a mere prolonging is a word, after which no lease counts as lost.
+# Only the current fencing token may write. Any write except a heartbeat resets the count of abandoned leases.
 PROLONG: Final = """
-UPDATE leadpay_subjects SET due_at = ?, lost = CASE WHEN ? THEN 0 ELSE lost END
-WHERE subject = ? AND fence = ? AND leased RETURNING wakes"""
+UPDATE leadpay_ordering_keys SET due_at = ?, abandoned = CASE WHEN ? THEN 0 ELSE abandoned END
+WHERE ordering_key = ? AND fencing_token = ? AND leased RETURNING revision"""
 
-SETTLE: Final = """
-INSERT INTO leadpay_handlings (event_id, handler, state, attempts, due_at, error) VALUES (?, ?, ?, ?, ?, ?)
+RECORD_RUN: Final = """
+INSERT INTO leadpay_handler_runs (event_id, handler, state, attempts, due_at, error) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (event_id, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
-WHERE leadpay_handlings.state = 'waiting'"""
+WHERE leadpay_handler_runs.state = 'waiting'"""
 
-# Where the subject was woken since the claim, only if no handler waits: somebody may have replayed what this worker is
-# through with.
+# If new work arrived for this key since the claim, an event with a pending handler stays open: it may have been
+# replayed.
 CLOSE: Final = """
-UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting'
-    AND (? OR NOT EXISTS (SELECT 1 FROM leadpay_handlings AS other WHERE event_id = id AND other.state = 'waiting'))"""
+UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting' AND (
+    ? OR NOT EXISTS (SELECT 1 FROM leadpay_handler_runs AS other WHERE event_id = id AND other.state = 'waiting'))"""
 
 RELEASE: Final = """
-UPDATE leadpay_subjects SET leased = 0, lost = 0, due_at = CASE WHEN wakes > ? THEN 0 ELSE ? END
-WHERE subject = ? AND fence = ? AND leased RETURNING due_at"""
+UPDATE leadpay_ordering_keys SET leased = 0, abandoned = 0, due_at = CASE WHEN revision > ? THEN 0 ELSE ? END
+WHERE ordering_key = ? AND fencing_token = ? AND leased RETURNING due_at"""
 
-KNOWN: Final = "SELECT subject, state, body IS NOT NULL FROM leadpay_events WHERE id = ?"
+KNOWN: Final = "SELECT ordering_key, state, body IS NOT NULL FROM leadpay_events WHERE id = ?"
 
 REVIVE: Final = """
-UPDATE leadpay_handlings SET state = 'waiting', attempts = 0, due_at = ? WHERE event_id = ? AND state = 'dead'"""
+UPDATE leadpay_handler_runs SET state = 'waiting', attempts = 0, due_at = ? WHERE event_id = ? AND state = 'dead'"""
 
-FORGET: Final = "DELETE FROM leadpay_handlings WHERE event_id = ? AND handler = ?"
+DELETE_RUN: Final = "DELETE FROM leadpay_handler_runs WHERE event_id = ? AND handler = ?"
 
 REOPEN: Final = "UPDATE leadpay_events SET state = 'waiting', reason = NULL WHERE id = ?"
 
 DISCARD: Final = "UPDATE leadpay_events SET state = 'discarded', reason = ? WHERE id = ?"
 
-# The index holds only what has a body still, which the planner doesn't see.
+# The index holds only rows that still have a body, which the planner doesn't see.
 PURGE: Final = f"""
 UPDATE leadpay_events SET body = NULL WHERE number IN (
     SELECT number FROM leadpay_events INDEXED BY leadpay_events_kept
@@ -92,72 +100,81 @@ SET_WATERMARK: Final = """
 INSERT INTO leadpay_watermark VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET time = max(time, excluded.time)"""
 
 
-# What they are said for.
+# The functions that execute them.
 
 
-def add(connection: Any, *, event: Event, body: bytes, received_at: datetime) -> bool:
-    """Keep an event, or wake it up."""
+def add(connection: "sqlite3.Connection", *, event: Event, body: bytes, received_at: datetime) -> bool:
+    """Insert an event, or make a known one due."""
     now = received_at.timestamp()
-    subject = event.payment_id or event.id
+    ordering_key = event.payment_id or event.id
     version = _micro(event.payment.updated_at) if isinstance(event, InstantPaymentEvent) else None
-    row = (event.id, subject, str(event.type), _micro(event.created_at), version, _micro(received_at), body)
+    row = (event.id, ordering_key, str(event.type), _micro(event.created_at), version, _micro(received_at), body)
     if connection.execute(ADD, row).rowcount:
-        connection.execute(WAKE, (subject, now))
+        connection.execute(BUMP, (ordering_key, now))
         return True
-    # Where it is told twice with different objects, it is still about the first.
-    subject, state, _ = connection.execute(KNOWN, (event.id,)).fetchone()
+    # A second copy with a different object still belongs to the first one's key.
+    ordering_key, state, _ = connection.execute(KNOWN, (event.id,)).fetchone()
     if state == "waiting":
-        connection.execute(HURRY, (now, event.id, now))
-        connection.execute(WAKE, (subject, now))
+        connection.execute(MAKE_DUE, (now, event.id, now))
+        connection.execute(BUMP, (ordering_key, now))
     return False
 
 
-def claim(connection: Any, *, limit: int, now: float, seconds: float) -> list[Claim]:
-    """Lease what is due."""
+def claim(connection: "sqlite3.Connection", *, limit: int, now: float, seconds: float) -> list[Claim]:
+    """Lease keys that are due."""
     claims = []
-    for subject, fence, wakes, lost in connection.execute(DUE, (now, limit)).fetchall():
-        deliveries = [_delivery(connection, row) for row in connection.execute(WAITING, (subject,)).fetchall()]
-        if not deliveries:
-            connection.execute(NOTHING_DUE, (subject,))
+    for ordering_key, fencing_token, revision, abandoned in connection.execute(DUE, (now, limit)).fetchall():
+        events = [_event(connection, row) for row in connection.execute(WAITING, (ordering_key,)).fetchall()]
+        if not events:
+            connection.execute(NOTHING_DUE, (ordering_key,))
             continue
         until = now + seconds
-        connection.execute(LEASE, (fence, lost, until, subject))
-        newest = {handler: _time(version) for handler, version in connection.execute(NEWEST, (subject,))}
-        lease = Lease(subject=subject, fence=fence, until=until, seconds=seconds, wakes=wakes)
-        claims.append(Claim(lease=lease, deliveries=deliveries, newest=newest, lost=lost))
+        connection.execute(LEASE, (fencing_token, abandoned, until, ordering_key))
+        latest_versions = {
+            handler: _time(version) for handler, version in connection.execute(LATEST_VERSIONS, (ordering_key,))
+        }
+        lease = Lease(
+            ordering_key=ordering_key, fencing_token=fencing_token, until=until, seconds=seconds, revision=revision
+        )
+        claims.append(Claim(lease=lease, events=events, latest_versions=latest_versions, abandoned=abandoned))
     return claims
 
 
-def settle(
-    connection: Any,
+def record_result(
+    connection: "sqlite3.Connection",
     *,
     lease: Lease,
     event_id: str,
-    handling: HandlerRun | None,
+    run: HandlerRun | None,
     closes: EventState | None,
     now: float,
 ) -> bool:
-    """Record how a handler ended, if the lease still holds, and say whether the subject was woken meanwhile."""
-    is_word = handling is not None or closes is not None
-    held = connection.execute(PROLONG, (now + lease.seconds, is_word, lease.subject, lease.fence)).fetchone()
+    """Record how a handler ended, if the lease still holds, and say whether new work arrived."""
+    is_result = run is not None or closes is not None
+    held = connection.execute(
+        PROLONG, (now + lease.seconds, is_result, lease.ordering_key, lease.fencing_token)
+    ).fetchone()
     if held is None:
-        raise LeaseLostError(f"{lease.subject} is worked on by somebody else")
-    was_woken = bool(held[0] > lease.wakes)
-    if handling is not None:
-        row = (handling.handler, handling.state, handling.attempts, handling.due_at, handling.error)
-        connection.execute(SETTLE, (event_id, *row))
+        raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
+    has_new_work = bool(held[0] > lease.revision)
+    if run is not None:
+        row = (run.handler, run.state, run.attempts, run.due_at, run.error)
+        if connection.execute(RECORD_RUN, (event_id, *row)).rowcount != 1:
+            raise RunFinishedError(f"{event_id} was finished by another worker")
     if closes is not None:
-        connection.execute(CLOSE, (closes, event_id, not was_woken))
-    return was_woken
+        closed = connection.execute(CLOSE, (closes, event_id, not has_new_work)).rowcount
+        if closed != 1 and not has_new_work:
+            raise RunFinishedError(f"{event_id} was finished by another worker")
+    return has_new_work
 
 
-def release(connection: Any, *, lease: Lease, due_at: float | None) -> bool:
-    """Let a subject go, and say whether there is something to do at once."""
-    row = connection.execute(RELEASE, (lease.wakes, due_at, lease.subject, lease.fence)).fetchone()
+def release(connection: "sqlite3.Connection", *, lease: Lease, due_at: float | None, now: float) -> bool:  # noqa: ARG001 - the machine has one clock
+    """Give a key back, and say whether it is due at once."""
+    row = connection.execute(RELEASE, (lease.revision, due_at, lease.ordering_key, lease.fencing_token)).fetchone()
     return row is not None and row[0] == 0
 
 
-def stats(connection: Any) -> Stats:
+def stats(connection: "sqlite3.Connection") -> Stats:
     """Count."""
     by_state: dict[str, int] = {}
     by_type: dict[str, dict[str, int]] = {}
@@ -168,73 +185,75 @@ def stats(connection: Any) -> Stats:
     return Stats(by_state=by_state, by_type=by_type, oldest_waiting=None if oldest is None else _time(oldest[0]))
 
 
-def page(connection: Any, *, wanted: Mapping[str, Any], before: int, limit: int) -> list[tuple[int, StoredEvent]]:
+def page(
+    connection: "sqlite3.Connection", *, wanted: Mapping[str, Any], before: int, limit: int
+) -> list[tuple[int, StoredEvent]]:
     """Read the newest events before a number, with that number; ``wanted`` maps columns to values."""
     given = {column: value for column, value in wanted.items() if value is not None}
     conditions = " AND ".join(["number < ?", *(f"{column} = ?" for column in given)])
     sql = f"SELECT number, {COLUMNS} FROM leadpay_events WHERE {conditions} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own columns
     rows = connection.execute(sql, (before, *given.values(), limit)).fetchall()
-    return [(number, _delivery(connection, row)) for number, *row in rows]
+    return [(number, _event(connection, row)) for number, *row in rows]
 
 
-def replay(connection: Any, *, event_id: str, handler: str | None, now: float) -> bool:
-    """Bring an event back, if there is something to bring back."""
-    subject, state, has_body = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
+def replay(connection: "sqlite3.Connection", *, event_id: str, handler: str | None, now: float) -> bool:
+    """Bring an event back, if there is something to replay."""
+    ordering_key, state, has_body = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
     if not has_body:
         return False
     if handler is not None:
-        connection.execute(FORGET, (event_id, handler))
-        connection.execute(SETTLE, (event_id, handler, "waiting", 0, now, None))
+        connection.execute(DELETE_RUN, (event_id, handler))
+        connection.execute(RECORD_RUN, (event_id, handler, "waiting", 0, now, None))
     elif not connection.execute(REVIVE, (now, event_id)).rowcount and state != "discarded":
         return False
     connection.execute(REOPEN, (event_id,))
-    connection.execute(WAKE, (subject, now))
+    connection.execute(BUMP, (ordering_key, now))
     return True
 
 
-def discard(connection: Any, *, event_id: str, reason: str, now: float) -> bool:
-    """Throw an event away; what waited for it goes on."""
-    subject, state, _ = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
+def discard(connection: "sqlite3.Connection", *, event_id: str, reason: str, now: float) -> bool:
+    """Take an event out of the way; what waited for it goes on."""
+    ordering_key, state, _ = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
     if state not in ("waiting", "dead"):
         return False
     connection.execute(DISCARD, (reason, event_id))
-    connection.execute(WAKE, (subject, now))
+    connection.execute(BUMP, (ordering_key, now))
     return True
 
 
-def purge(connection: Any, *, before: datetime) -> int:
+def purge(connection: "sqlite3.Connection", *, before: datetime) -> int:
     """Empty one page of bodies, and count them."""
     return int(connection.execute(PURGE, (_micro(before),)).rowcount)
 
 
-def watermark(connection: Any) -> datetime | None:
+def watermark(connection: "sqlite3.Connection") -> datetime | None:
     """Read the watermark."""
     row = connection.execute(WATERMARK).fetchone()
     return None if row is None else _time(row[0])
 
 
-def set_watermark(connection: Any, *, time: datetime) -> None:
-    """Move the watermark, forward only."""
+def set_watermark(connection: "sqlite3.Connection", *, time: datetime) -> None:
+    """Move the watermark, forwards only."""
     connection.execute(SET_WATERMARK, (_micro(time),))
 
 
-def _delivery(connection: Any, row: Any) -> StoredEvent:
-    event_id, subject, event_type, created_at, version, received_at, body, state, reason = row
+def _event(connection: "sqlite3.Connection", row: Any) -> StoredEvent:
+    event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason = row
     return StoredEvent(
         event_id=event_id,
-        subject=subject,
+        ordering_key=ordering_key,
         type=event_type,
         created_at=_time(created_at),
         version=None if version is None else _time(version),
         received_at=_time(received_at),
         body=body,
         state=state,
-        handlings={one[0]: _handling(*one) for one in connection.execute(HANDLINGS, (event_id,))},
+        handler_runs={one[0]: _handler_run(*one) for one in connection.execute(HANDLER_RUNS, (event_id,))},
         reason=reason,
     )
 
 
-def _handling(
+def _handler_run(
     handler: str, state: HandlerRunState, attempts: int, due_at: float | None, error: str | None
 ) -> HandlerRun:
     return HandlerRun(handler=handler, state=state, attempts=attempts, due_at=due_at, error=error)

@@ -1,4 +1,4 @@
-"""Sandbox: a pretend bank on your own machine. It keeps state, checks every request, and signs and sends webhooks."""
+"""Sandbox: a simulated bank on your own machine. It keeps state, checks every request, and signs and sends webhooks."""
 
 from leadpay.sandbox.bank import Bank as Bank
 from leadpay.sandbox.clock import ManualClock as ManualClock

@@ -1,4 +1,4 @@
-"""The pretend bank: accounts, payments and events in memory, and how payments change with time. Pure.
+"""The simulated bank: accounts, payments and events in memory, and how payments change with time. Pure.
 
 Time and identifiers are passed in (``now``, ``new_uuid``), and so is what to call (``on_timer``, ``on_event``). The
 caller has the clock, and calls :meth:`Bank.run_due` at the time that :attr:`Bank.next_due` gives.
@@ -28,7 +28,7 @@ from leadpay.sandbox.models import (
     utc_datetime,
 )
 from leadpay.sandbox.problems import ApiProblem, not_allowed, not_found
-from leadpay.sandbox.scenarios import Outcome, Step
+from leadpay.sandbox.scenarios import Script, Step
 from leadpay.sandbox.store import Collection
 from leadpay.sandbox.timers import Timers
 
@@ -50,7 +50,7 @@ class Bank:
         new_uuid: makes a new version 4 UUID; every identifier comes from it.
         delay: seconds between two changes of a payment's state; 0 or more.
         strict: whether account numbers that were not opened are refused.
-        on_timer: called when a timer was added; see :attr:`next_due`.
+        on_timer: called when a timer was added, which may change ``next_due``.
         on_event: called with each new event.
     """
 
@@ -74,7 +74,7 @@ class Bank:
         self._on_timer = on_timer
         self._on_event = on_event
         self._steps: dict[str, tuple[Step, ...]] = {}
-        self._chosen: dict[str, deque[Outcome]] = {"outgoing": deque(), "incoming": deque()}
+        self._chosen: dict[str, deque[Script]] = {"outgoing": deque(), "incoming": deque()}
 
     # Time.
 
@@ -264,7 +264,7 @@ class Bank:
 
     # Control by a test.
 
-    def next_payment(self, outcome: Outcome | str, *, direction: str = "outgoing") -> None:
+    def next_payment(self, outcome: Script | str, *, direction: str = "outgoing") -> None:
         """Choose how the next payment (or return) ends; several calls queue up.
 
         Args:
@@ -329,17 +329,17 @@ class Bank:
     def _new_id(self, kind: str) -> str:
         return f"{kind}_{self._new_uuid().hex}"
 
-    def _outcome(self, direction: str, default: Outcome) -> Outcome:
+    def _outcome(self, direction: str, default: Script) -> Script:
         chosen = self._chosen[direction]
         return chosen.popleft() if chosen else default
 
-    def _start(self, payment: Payment, default: Outcome) -> Payment:
+    def _start(self, payment: Payment, default: Script) -> Payment:
         self._steps[payment.id] = self._outcome("outgoing", default).steps
         self.payments.put(payment)
         self._schedule_next_step(payment.id)
         return payment
 
-    def _receive(self, payment: Payment, default: Outcome) -> None:
+    def _receive(self, payment: Payment, default: Script) -> None:
         now = self._now()
         payment = attrs.evolve(payment, created_at=now, updated_at=now)
         steps = self._outcome("incoming", default).steps

@@ -1,13 +1,14 @@
 """The bank's HTTP semantics without an HTTP library: a Request in, a Response out. Pure."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any, Final, NamedTuple
 
-from leadpay.sandbox import validation
+from leadpay.sandbox import serialization, validation
 from leadpay.sandbox.bank import Bank
-from leadpay.sandbox.faults import Fault, Faults
+from leadpay.sandbox.faults import ANY, Fault, Faults
 from leadpay.sandbox.idempotency import MAX_KEY_LENGTH, IdempotencyKeys, StoredResponse
 from leadpay.sandbox.openapi import description
 from leadpay.sandbox.operations import OPERATIONS, Operation, OperationInput
@@ -22,7 +23,16 @@ DESCRIPTION_PATH: Final = "/openapi.json"
 OK: Final = 200
 """The status of every response that is not a refusal."""
 
-FAULTS_BEFORE: Final = ("cut_before", "rate_limited", "rate_limited_date", "server_error", "bad_gateway")
+FAULTS_BEFORE: Final = (
+    "cut_before",
+    "rate_limited",
+    "rate_limited_date",
+    "server_error",
+    "bad_gateway",
+    "proxy_error",
+    "source_ip_refused",
+    "token_refused",
+)
 """Faults that happen before a request is processed."""
 
 FAULTS_AFTER: Final = (
@@ -31,13 +41,18 @@ FAULTS_AFTER: Final = (
     "slow",
     "server_error_after",
     "bad_gateway_after",
+    "proxy_error_after",
+    "late_response",
+    "unsolicited_response",
+    "foreign_response",
     "webhook_first",
 )
 """Faults that happen once a request has been processed."""
 
-_JSON: Final = ("Content-Type", "application/json")
+RATE_WINDOW: Final = 1.0
+"""Seconds in which the requests are counted that a rate limit bounds."""
 
-_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+_JSON: Final = ("Content-Type", "application/json")
 
 
 class Request(NamedTuple):
@@ -85,13 +100,14 @@ class HttpApi:
         faults: what goes wrong on request.
     """
 
-    __slots__ = ("_bank", "_faults", "_keys", "_tokens")
+    __slots__ = ("_bank", "_faults", "_keys", "_recent", "_tokens")
 
     def __init__(self, bank: Bank, tokens: Tokens, faults: Faults) -> None:
         self._bank = bank
         self._tokens = tokens
         self._faults = faults
         self._keys = IdempotencyKeys()
+        self._recent: deque[tuple[float, str]] = deque()
 
     def handle(self, request: Request) -> Response:
         """Serve a request in process: :meth:`respond` and :meth:`finish` in one."""
@@ -117,31 +133,72 @@ class HttpApi:
     def finish(self, response: Response) -> None:
         """Note that a response was sent: its key is no longer in progress."""
         if response.key is not None:
-            self._keys.finish(response.key, StoredResponse(response.status, response.body))
+            self._keys.finish(response.key, StoredResponse(response.status, response.body), self._bank.now())
 
     def _with_faults(self, operation: str, serve: Callable[[], Response]) -> Response:
-        before = self._faults.trigger(FAULTS_BEFORE, operation)
+        kinds = set(FAULTS_BEFORE) if operation == "token" else set(FAULTS_BEFORE) - {"token_refused"}
+        before = self._faults.trigger(kinds, operation) or self._over_rate_limit(operation)
         if before is not None:
             return self._instead(before)
+        self._recent.append((self._bank.now(), operation))
         response = serve()
-        # A token or a refusal causes no webhook that could come first.
-        kinds = FAULTS_AFTER if operation != "token" and response.status == OK else FAULTS_AFTER[:-1]
+        foreign = self._foreign(response) if operation != "token" else None
+        kinds = set(FAULTS_AFTER)
+        if foreign is None:
+            kinds.discard("foreign_response")
+        if operation == "token" or response.status != OK:
+            kinds.discard("webhook_first")  # neither a token nor a refusal causes a webhook
         after = self._faults.trigger(kinds, operation)
         if after is None:
             return response
-        if after.kind in {"server_error_after", "bad_gateway_after"}:
+        if after.kind == "foreign_response" and foreign is not None:
+            self.finish(response)
+            return foreign
+        if after.kind in {"server_error_after", "bad_gateway_after", "proxy_error_after"}:
             self.finish(response)
             return self._instead(after)
         return response._replace(fault=after)
 
+    def _over_rate_limit(self, operation: str) -> Fault | None:
+        since = self._bank.now() - RATE_WINDOW
+        while self._recent and self._recent[0][0] <= since:
+            self._recent.popleft()
+
+        def is_over(fault: Fault) -> bool:
+            return sum(fault.operation in {ANY, recent} for _, recent in self._recent) >= fault.value
+
+        return self._faults.trigger(("rate_limit", "rate_limit_silent"), operation, is_over)
+
+    def _foreign(self, response: Response) -> Response | None:
+        """The same kind of response about another object; None if it is not about one object."""
+        shown = json.loads(response.body) if response.status == OK and response.body else {}
+        if "routing_number" in shown:
+            return json_response(OK, {**shown, "routing_number": "000000000"})
+        if "payment_identifiers" in shown:
+            others = [payment for payment in self._bank.payments.all() if payment.id != shown["id"]]
+            # The first payment has no other: then it is one of another client.
+            changed = {**shown, "id": f"{shown['id']}0", "amount": shown["amount"] + 1}
+            return json_response(OK, serialization.payment(others[-1]) if others else changed)
+        return json_response(OK, {**shown, "id": f"{shown['id']}0"}) if "id" in shown else None
+
     def _instead(self, fault: Fault) -> Response:
         """The response that a fault puts in the place of the bank's own."""
-        if fault.kind in {"bad_gateway", "bad_gateway_after"}:
-            return Response(502, _HTML, (("Content-Type", "text/html"),))
-        if fault.kind in {"rate_limited", "rate_limited_date"}:
-            until = formatdate(self._bank.now() + fault.value, usegmt=True)
-            wait = until if fault.kind == "rate_limited_date" else f"{fault.value:g}"
-            return problem_response(ApiProblem(429, "rate_limited", "Slow down.", headers=(("Retry-After", wait),)))
+        if fault.kind.startswith(("bad_gateway", "proxy_error")):
+            return Response(fault.status, fault.body.encode(), (("Content-Type", fault.content_type),))
+        if fault.kind.startswith("rate_limit"):
+            waits = {
+                "rate_limited": f"{fault.value:g}",
+                "rate_limited_date": formatdate(self._bank.now() + fault.value, usegmt=True),
+                "rate_limit": f"{RATE_WINDOW:g}",
+            }
+            headers = (("Retry-After", waits[fault.kind]),) if fault.kind in waits else ()
+            return problem_response(ApiProblem(429, "rate_limited", "Slow down.", headers=headers))
+        if fault.kind == "token_refused":
+            problem = ApiProblem(400, "parameters_invalid", "The client credentials are not valid.")
+            return problem_response(problem, numeric_status=True)
+        if fault.kind == "source_ip_refused":
+            problem = ApiProblem(403, "source_ip_not_allowed", "Requests from this IP address are not allowed.")
+            return problem_response(problem, numeric_status=True)
         problem = ApiProblem(500, "internal_error", "Something went wrong, as requested.")
         return problem_response(problem)._replace(fault=fault)
 
@@ -171,13 +228,16 @@ class HttpApi:
             return self._run(operation, given)
         if self._faults.trigger(("in_progress",), operation.name):
             raise ApiProblem(409, "request_in_progress", "A request with this idempotency key is in progress.")
+        age = self._keys.age(key, self._bank.now())
+        if self._faults.trigger(("key_forgotten",), operation.name, lambda fault: age >= fault.value):
+            self._keys.forget(key)
         stored = self._keys.begin(key, f"{request.method} {request.path} {json.dumps(body, sort_keys=True)}")
         if stored is not None:
             return Response(stored.status, stored.body, (_JSON,) if stored.body else ())
         try:
             return self._run(operation, given)._replace(key=key)
         except ApiProblem as problem:
-            self._keys.finish(key, StoredResponse(problem.status, b""))
+            self._keys.finish(key, StoredResponse(problem.status, b""), self._bank.now())
             raise
 
     def _run(self, operation: Operation, given: OperationInput) -> Response:

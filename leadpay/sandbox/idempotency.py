@@ -2,9 +2,10 @@
 
 Same key and same request: the first response again; 409 while the first is in progress. Same key and another request:
 422 (the bank does not publish the status). A request that ended in a 4xx did not consume its key. How long the bank
-keeps a key is not published; the sandbox keeps it as long as it runs.
+keeps a key is not published; the sandbox keeps it while it runs, unless a fault makes it forget.
 """
 
+import math
 from typing import Final, NamedTuple
 
 from leadpay.sandbox.problems import ApiProblem
@@ -25,6 +26,8 @@ class StoredResponse(NamedTuple):
 class _Entry(NamedTuple):
     request: str
     response: StoredResponse | None
+    finished_at: float
+    """Seconds since 1970."""
 
 
 class IdempotencyKeys:
@@ -50,7 +53,7 @@ class IdempotencyKeys:
         """
         entry = self._entries.get(key)
         if entry is None:
-            self._entries[key] = _Entry(request, None)
+            self._entries[key] = _Entry(request, None, math.inf)
             return None
         if entry.request != request:
             raise ApiProblem(422, "idempotency_error", "This idempotency key was used for another request.")
@@ -58,8 +61,22 @@ class IdempotencyKeys:
             raise ApiProblem(409, "request_in_progress", "A request with this idempotency key is in progress.")
         return entry.response
 
-    def finish(self, key: str, response: StoredResponse) -> None:
-        """Store the response of a request; an error frees its key."""
+    def finish(self, key: str, response: StoredResponse, now: float) -> None:
+        """Store the response of a request; an error frees its key.
+
+        Args:
+            key: the caller's key.
+            response: the response.
+            now: the current time in seconds since 1970.
+        """
         entry = self._entries.pop(key)
         if response.status < _FIRST_ERROR:
-            self._entries[key] = entry._replace(response=response)
+            self._entries[key] = entry._replace(response=response, finished_at=now)
+
+    def age(self, key: str, now: float) -> float:
+        """Seconds since the response of a key was stored; negative if there is none."""
+        return now - self._entries[key].finished_at if key in self._entries else -math.inf
+
+    def forget(self, key: str) -> None:
+        """Free a key, as if it had not been used."""
+        del self._entries[key]

@@ -9,7 +9,7 @@ OPENING_BALANCE: Final = 10**14
 """The balance of an account that is opened at first use, in cents: so high that no test runs out of it by accident."""
 
 HOME_ROUTING_NUMBER: Final = "990000001"
-"""The routing number of the pretend bank itself."""
+"""The routing number of the sandbox itself."""
 
 
 class Ledger:

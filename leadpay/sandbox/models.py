@@ -1,4 +1,4 @@
-"""The records that the pretend bank stores, and the orders that change them. Frozen, and free of JSON."""
+"""The records that the sandbox stores, and the orders that change them. Frozen, and free of JSON."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple

@@ -270,10 +270,10 @@ def description() -> Json:
     types = _query("events", {"type": "array", "items": _choice(constants.EVENT_TYPES)})
     object_id = _text(pattern=r"^(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+$")
     listed = [types, _query("object_id", object_id), *_list_parameters(_EVENT_ID)]
-    issue = _operation("token", "Get an access token", _ref("Token"), (400, 401), body=token)
+    issue = _operation("token", "Get an access token", _ref("Token"), (400,), body=token)
     return {
         "openapi": "3.0.3",
-        "info": {"title": "leadpay's sandbox", "version": "1", "description": "A pretend bank for tests."},
+        "info": {"title": "leadpay's sandbox", "version": "1", "description": "A simulated bank for tests."},
         "security": [{"bearer": []}],
         "paths": {
             "/v1/oauth/token": {"post": issue | {"security": []}},

@@ -1,4 +1,4 @@
-"""How the pretend bank refuses a request: one exception, and the bank's problem JSON."""
+"""How the sandbox refuses a request: one exception, and the bank's problem JSON."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple

@@ -54,14 +54,14 @@ def counterparty_reject(reason: str) -> Step:
 
 
 @attrs.frozen
-class Outcome:
-    """How a payment ends, step by step; the first step happens one delay after the payment was made."""
+class Script:
+    """The steps of one payment; the first step happens one delay after the payment was made."""
 
     name: str
     steps: tuple[Step, ...]
 
 
-POSTED: Final = Outcome("posted", (POST, ARRIVE))
+POSTED: Final = Script("posted", (POST, ARRIVE))
 """The outcome unless another is chosen: posted, and then posted at the counterparty."""
 
 
@@ -152,12 +152,12 @@ ROUTING_NUMBERS: Final[Mapping[str, tuple[str, str]]] = {
 """Routing numbers that cannot be paid: the reason, and a description."""
 
 
-def _outcome(scenario: Scenario, reason: str) -> Outcome:
+def _outcome(scenario: Scenario, reason: str) -> Script:
     name = f"{scenario.name}:{reason}" if scenario.has_reasons else scenario.name
-    return Outcome(name, tuple(step._replace(reason=reason) if step.reason else step for step in scenario.steps))
+    return Script(name, tuple(step._replace(reason=reason) if step.reason else step for step in scenario.steps))
 
 
-def _table() -> dict[str, tuple[Scenario, Outcome]]:
+def _table() -> dict[str, tuple[Scenario, Script]]:
     table = {}
     for scenario in SCENARIOS:
         choices = enumerate(REJECTION_REASONS, 1) if scenario.has_reasons else ((scenario.variant, ""),)
@@ -166,14 +166,14 @@ def _table() -> dict[str, tuple[Scenario, Outcome]]:
     return table
 
 
-ACCOUNT_NUMBERS: Final[Mapping[str, tuple[Scenario, Outcome]]] = _table()
+ACCOUNT_NUMBERS: Final[Mapping[str, tuple[Scenario, Script]]] = _table()
 """Every magic account number, with its scenario and its outcome."""
 
 _BY_NAME: Final = {outcome.name: outcome for _, outcome in ACCOUNT_NUMBERS.values()} | {POSTED.name: POSTED}
 _NUMBERS: Final = {outcome.name: number for number, (_, outcome) in ACCOUNT_NUMBERS.items()}
 
 
-def by_name(name: str) -> Outcome:
+def by_name(name: str) -> Script:
     """The outcome of that name, such as ``held`` or ``returned:account_closed``.
 
     Raises:
@@ -194,7 +194,7 @@ def account_number(name: str) -> str:
     return _NUMBERS[by_name(name).name] if name != POSTED.name else "1234567890"
 
 
-def of_outgoing(account_number: str, routing_number: str) -> Outcome:
+def of_outgoing(account_number: str, routing_number: str) -> Script:
     """How an outgoing payment to these numbers ends."""
     if routing_number in ROUTING_NUMBERS:
         reason = ROUTING_NUMBERS[routing_number][0]
@@ -202,7 +202,7 @@ def of_outgoing(account_number: str, routing_number: str) -> Outcome:
     return ACCOUNT_NUMBERS[account_number][1] if account_number in ACCOUNT_NUMBERS else POSTED
 
 
-def of_incoming(account_number: str) -> Outcome:
+def of_incoming(account_number: str) -> Script:
     """How an incoming payment from this account number ends."""
     scenario, outcome = ACCOUNT_NUMBERS.get(account_number, (None, POSTED))
     return outcome if scenario is not None and scenario.incoming else POSTED

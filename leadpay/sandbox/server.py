@@ -1,4 +1,4 @@
-"""The pretend bank on a real port: ``async with Sandbox() as bank``."""
+"""The sandbox on a real port: ``async with Sandbox() as bank``."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -13,13 +13,14 @@ from aiohttp import web
 from leadpay.sandbox import serialization
 from leadpay.sandbox.bank import DELAY, Bank
 from leadpay.sandbox.clock import Clock, ManualClock, RealClock
+from leadpay.sandbox.connections import ConnectionFaults
 from leadpay.sandbox.constants import SCOPES
 from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
 from leadpay.sandbox.faults import Fault, Faults
 from leadpay.sandbox.http_api import HttpApi, Request, Response, problem_response
 from leadpay.sandbox.models import Event, Reason
 from leadpay.sandbox.problems import ApiProblem
-from leadpay.sandbox.scenarios import Outcome
+from leadpay.sandbox.scenarios import Script
 from leadpay.sandbox.tokens import LIFETIME, Tokens
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Sandbox:
         scopes: frozenset[str] = SCOPES,
         faults: Iterable[Fault | str] = (),
     ) -> None:
-        self._random = Random(seed)  # noqa: S311 - a pretend bank's identifiers protect nothing
+        self._random = Random(seed)  # noqa: S311 - the sandbox's identifiers protect nothing
         self.clock: Clock = clock or RealClock()
         self.client_id = client_id or f"client_{self._new_uuid().hex}"
         self.client_secret = client_secret or f"secret_{self._new_uuid().hex}"
@@ -99,6 +100,7 @@ class Sandbox:
         for fault in faults:
             self.faults.add(fault)
         self.http_api = HttpApi(self.bank, self.tokens, self.faults)
+        self._connections = ConnectionFaults(self._later)
         self._more_endpoints: list[Endpoint] = []
         self._host, self._port = host, port
         self._url: str | None = None
@@ -133,7 +135,7 @@ class Sandbox:
         """Send webhooks to one more endpoint, signed with another secret if one is given."""
         self._more_endpoints.append(Endpoint(url, secret or self.webhook_secret))
 
-    def next_payment(self, outcome: Outcome | str, *, direction: str = "outgoing") -> None:
+    def next_payment(self, outcome: Script | str, *, direction: str = "outgoing") -> None:
         """Choose how the next payment ends; see :meth:`Bank.next_payment`."""
         self.bank.next_payment(outcome, direction=direction)
 
@@ -146,11 +148,30 @@ class Sandbox:
         self.bank.refuse(payment_id, reason)
 
     def return_payment(self, payment_id: str, reason: str = "other", amount: int | None = None) -> None:
-        """Have the counterparty return an outgoing payment, for any reason; see :meth:`Bank.simulate_return`."""
+        """Have the counterparty return an outgoing payment, one delay from now.
+
+        Args:
+            payment_id: a posted outgoing payment.
+            reason: any reason that a return can have; the API takes only those that a client can give.
+            amount: cents; all of it if left out.
+
+        Raises:
+            ValueError: no return has this reason.
+            ApiProblem: the payment cannot be returned, or not by so much.
+        """
         self.bank.simulate_return(payment_id, Reason(reason), amount)
 
     def request_return(self, payment_id: str, reason: str = "other") -> None:
-        """Have the counterparty request a return, for any reason; see :meth:`Bank.simulate_return_request`."""
+        """Have the counterparty request the return of an incoming payment, one delay from now.
+
+        Args:
+            payment_id: a posted incoming payment.
+            reason: any reason that a return request can have.
+
+        Raises:
+            ValueError: no return request has this reason.
+            ApiProblem: a return of the payment cannot be requested.
+        """
         self.bank.simulate_return_request(payment_id, Reason(reason))
 
     def client(self, **overrides: Any) -> "LeadClient":
@@ -282,20 +303,11 @@ class Sandbox:
             while self._deliverer.busy:
                 self._changed.clear()
                 await self._changed.wait()
-        elif response.fault and fault in {"cut_before", "response_lost", "response_cut"}:
-            _cut(request, response, int(response.fault.value) if fault == "response_cut" else None)
-        return _web_response(response)
+        return _web_response(self._connections.apply(request.transport, response))
 
-
-def _cut(request: web.BaseRequest, response: Response, length: int | None) -> None:
-    """Close the connection, after so many bytes of the body if a length is given."""
-    transport = request.transport
-    if transport is not None:
-        if length is not None:
-            head = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
-            start = f"HTTP/1.1 {response.status} OK\r\n{head}Content-Length: {len(response.body)}\r\n\r\n"
-            transport.write(start.encode() + response.body[:length])
-        transport.close()
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        self.bank.timers.add(self.clock.now() + seconds, action, background=True)
+        self._schedule_run()
 
 
 def _nothing() -> None: ...

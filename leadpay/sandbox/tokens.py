@@ -61,10 +61,10 @@ class Tokens:
             same: whether to return the last token again, with less time left, revoked or not.
 
         Raises:
-            ApiProblem: 401, wrong credentials; 400, a scope that was not granted.
+            ApiProblem: 400, wrong credentials, or a scope that is unknown or was not granted.
         """
         if not (_same(body["client_id"], self._client_id) and _same(body["client_secret"], self._client_secret)):
-            raise ApiProblem(401, "invalid_client", "The client credentials are not valid.")
+            raise ApiProblem(400, "invalid_client", "The client credentials are not valid.")
         scopes = frozenset(str(body["scope"]).split()) if body.get("scope") else self.scopes
         if not scopes <= self.scopes:
             raise ApiProblem(400, "invalid_scope", "A scope is unknown or not granted to this client.")

@@ -1,4 +1,4 @@
-"""Mount a receiver on somebody else's ``aiohttp.web.Application``, or let it listen on a port of its own."""
+"""Mount a receiver on an ``aiohttp.web.Application`` of yours, or let it listen on a port of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from leadpay.webhooks.ip_allowlist import AllowList
 from leadpay.webhooks.receiver import MALFORMED, TOO_LARGE, WebhookReceiver
 
 PATH = "/webhooks/lead"
-"""Where the bank's webhooks are received, unless told otherwise."""
+"""Where the bank's webhooks are received by default."""
 
 _FORBIDDEN = 403
 
@@ -25,9 +25,9 @@ def mount(
     allow: Iterable[str] | None = None,
     trusted_proxies: Iterable[str] = (),
 ) -> None:
-    """Receive webhooks at a path of an application; any number of mounts in one application is fine.
+    """Receive webhooks at a path of an application. One application can have several mounts.
 
-    The receiver starts with the application and stops with it: lifespans of its routers, and work on its inbox.
+    The receiver starts and stops with the application: the lifespans of its routers, and the work on its inbox.
 
     Args:
         app: the application, before it is started.
@@ -39,7 +39,7 @@ def mount(
     Raises:
         ConfigurationError: an address cannot be read.
     """
-    handle = _receiving(receiver)
+    handle = _handler(receiver)
     if allow is not None:
         handle = _allowing(AllowList.of(allow, trusted_proxies), receiver, handle)
 
@@ -60,14 +60,14 @@ async def listening(
     Args:
         receiver: what turns a webhook into a status.
         host: the address to listen on.
-        port: the port to listen on; 0 for any that is free.
+        port: the port to listen on; 0 for any free one.
         path: the path to receive at.
 
     Yields:
         The URL to send webhooks to.
 
     Raises:
-        OSError: the address or the port cannot be had.
+        OSError: the address or the port is not available.
     """
     app = web.Application()
     mount(app, receiver, path=path)
@@ -81,11 +81,9 @@ async def listening(
         await runner.cleanup()
 
 
-def _receiving(receiver: WebhookReceiver) -> _Handler:
-    """Make the handler: one coroutine, and one reading of a body that is here already, as most are."""
-
+def _handler(receiver: WebhookReceiver) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
-        # No more of the body is read than is allowed, whatever the application's own limit is.
+        # Reads no more of the body than is allowed, whatever the application's own limit is.
         content = request.content
         try:
             body = await content.readany()
@@ -94,7 +92,7 @@ def _receiving(receiver: WebhookReceiver) -> _Handler:
                     refused = receiver.refuse(TOO_LARGE, "too_large", f"larger than {receiver.max_body_bytes} bytes")
                     return web.Response(status=refused)
                 body += await content.readany()
-        except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded; whoever sent it gets no 500
+        except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded is the sender's fault
             refused = receiver.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
             return web.Response(status=refused)
         return web.Response(status=await receiver.receive(body=body, headers=request.headers))

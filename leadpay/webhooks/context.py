@@ -1,36 +1,37 @@
-"""What a handler may ask for beside its event, and what it may say by raising."""
+"""The second argument of a handler, and the exceptions by which a handler gives instructions."""
 
-from collections.abc import Awaitable
 from datetime import datetime
 from math import inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import attrs
 
 from leadpay.errors import ConfigurationError
 from leadpay.models import Event, InstantPayment, InstantPaymentEvent
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class _InstantPayments(Protocol):
-    def retrieve(self, payment_id: str, /) -> Awaitable[InstantPayment]: ...
+    from leadpay.client import LeadClient
+    from leadpay.storage.postgres.transaction import PostgresConnection
+    from leadpay.storage.sqlite.transaction import SqliteConnection
+
+    State = TypeVar("State", default=Any)
+    Connection = TypeVar("Connection", default=SqliteConnection | PostgresConnection)
+else:
+    from typing import TypeVar
+
+    State = TypeVar("State")
+    Connection = TypeVar("Connection")
 
 
-class Client(Protocol):
-    """As much of a LeadClient as a context needs; any LeadClient will do."""
+class Defer(Exception):  # noqa: N818 - an instruction, not an error
+    """Raised by a handler: run me again in so many seconds. This uses up no attempt.
 
-    @property
-    def instant_payments(self) -> _InstantPayments:
-        """The calls about instant payments."""
-        ...
-
-
-class Defer(Exception):  # noqa: N818 - a wish, not an error
-    """Raised by a handler: not now, ask again in so many seconds. It uses up no attempt.
-
-    Without an inbox the bank is told that handling failed, and repeats the webhook three hours later.
+    Without an inbox the bank gets a 500, and sends the webhook again three hours later.
 
     Raises:
-        ValueError: the seconds are negative, endless or not a number.
+        ValueError: the seconds are negative, infinite or not a number.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,7 +41,7 @@ class Defer(Exception):  # noqa: N818 - a wish, not an error
         self.seconds = seconds
 
 
-class Discard(Exception):  # noqa: N818 - a wish, not an error
+class Discard(Exception):  # noqa: N818 - an instruction, not an error
     """Raised by a handler: this event needs no handling, for the reason given."""
 
     def __init__(self, reason: str) -> None:
@@ -49,25 +50,43 @@ class Discard(Exception):  # noqa: N818 - a wish, not an error
 
 
 @attrs.define(kw_only=True)
-class Context:
-    """The second argument of a handler that takes two."""
+class Context(Generic[State, Connection]):
+    """The second argument of a handler that takes two.
+
+    Annotate it as ``Context``, or with the types of ``state`` and of ``transaction``: ``Context[Ledger]``,
+    ``Context[None, SqliteConnection]``.
+    """
 
     event: Event
     received_at: datetime
     """When this event was first received, also after a replay."""
     attempt: int = 1
-    """Which attempt at this handler this is, counted from 1."""
+    """The number of this attempt of this handler, counted from 1."""
     is_stale: bool = False
-    """Whether a newer version of this payment has been handled already; only an inbox can know."""
-    client: Any = attrs.field(default=None, repr=False)
-    """The LeadClient that the receiver was given, or None."""
-    state: Any = attrs.field(default=None, repr=False)
-    """What the lifespan of the handler's router gave, or None."""
-    _transaction: Any = attrs.field(default=None, repr=False, alias="transaction")
+    """Whether this handler has handled a newer version of this payment already; only an inbox can know."""
+    state: State = attrs.field(default=None, repr=False)
+    """What the lifespan of the handler's router yielded; None without a lifespan."""
+    _client: "LeadClient | None" = attrs.field(default=None, repr=False, alias="client")
+    _transaction: Connection | None = attrs.field(default=None, repr=False, alias="transaction")
+
+    def __class_getitem__(cls, _: Any) -> type[Self]:
+        """Allow ``Context[Ledger]`` too: before Python 3.13, ``typing`` knows no default for the second parameter."""
+        return cls
 
     @property
-    def transaction(self) -> Any:
-        """The database connection whose commit also marks this handler as done.
+    def client(self) -> "LeadClient":
+        """The client that the receiver or the worker was given.
+
+        Raises:
+            ConfigurationError: it was given none.
+        """
+        if self._client is None:
+            raise ConfigurationError("context.client needs a client: WebhookReceiver(..., client=...)")
+        return self._client
+
+    @property
+    def transaction(self) -> Connection:
+        """The database connection whose commit also records that this handler is done.
 
         Raises:
             ConfigurationError: there is no inbox.
@@ -83,12 +102,9 @@ class Context:
             The latest version of the event's payment.
 
         Raises:
-            ConfigurationError: the event is not about a payment, or the receiver was given no client.
-            LeadError: whatever the client's ``retrieve`` raises.
+            ConfigurationError: the event is not about a payment, or there is no client.
+            LeadError: what the client's ``retrieve`` raises.
         """
         if not isinstance(self.event, InstantPaymentEvent):
             raise ConfigurationError("context.refresh() needs an event about an instant payment")
-        if self.client is None:
-            raise ConfigurationError("context.refresh() needs a client: WebhookReceiver(..., client=...)")
-        latest: InstantPayment = await self.client.instant_payments.retrieve(self.event.payment.id)
-        return latest
+        return await self.client.instant_payments.retrieve(self.event.payment.id)

@@ -1,38 +1,70 @@
-"""Run one event's handlers, keep one's failure from the others, report one Outcome."""
+"""Run the handlers of one event. One handler's failure does not affect the others."""
 
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Self, TypeAlias
+from time import perf_counter
+from typing import Any, Literal, Self, TypeAlias
+
+import attrs
 
 from leadpay.errors import RouterError
+from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observer, notify
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.outcome import HandlerResult, Outcome
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
 logger = logging.getLogger("leadpay.webhooks")
 
-LazyContext: TypeAlias = Context | Callable[[], Context]
-"""A context, or what makes it: that costs as much as finding a handler, and most handlers take none."""
+HandlerStatus: TypeAlias = Literal["succeeded", "failed", "deferred", "discarded"]
+
+LazyContext: TypeAlias = Context[Any, Any] | Callable[[], Context[Any, Any]]
+"""A context, or a function that makes it. Most handlers take no context, and making one takes a while."""
+
+
+@attrs.define
+class HandlerResult:
+    """How one handler of an event ended."""
+
+    handler: str
+    """The handler's name: ``module:qualified name``."""
+    status: HandlerStatus
+    error: BaseException | None = None
+    """What it raised, a Defer or a Discard too."""
+
+
+@attrs.define
+class Outcome:
+    """How the handlers of an event ended: one result for each handler that ran, in their order."""
+
+    results: tuple[HandlerResult, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether nothing is left to do: every handler succeeded or discarded the event."""
+        return all(result.status in ("succeeded", "discarded") for result in self.results)
 
 
 class Dispatcher:
-    """Runs the handlers that a router maps events to.
+    """Runs the handlers that a router selects for an event.
 
     Args:
         router: the handlers.
-        timeout: how long one handler may run, in seconds, unless it says so itself; None for as long as it likes.
+        timeout: how long one handler may run, in seconds, unless its decorator says it; None for no limit.
+        observer: a function that is told when a handler starts and ends; see ``leadpay.instrumentation``.
     """
 
-    def __init__(self, router: WebhookRouter, *, timeout: float | None = None) -> None:
+    def __init__(
+        self, router: WebhookRouter, *, timeout: float | None = None, observer: Observer | None = None
+    ) -> None:
         if not isinstance(router, WebhookRouter):
             raise RouterError(f"a WebhookRouter is needed, not {type(router).__name__}")
         self.router = router
         self.timeout = timeout
+        self.observer = observer
         self._states: dict[WebhookRouter, Any] = {}
         self._advised: set[tuple[str, ...]] = set()
 
@@ -43,57 +75,45 @@ class Dispatcher:
             event: what happened.
             context: for the handlers that take one; or a function that makes it, called if there is such a handler.
         """
-        routes = self.select(event)
-        if len(routes) != 1:
-            return await self._run_each(routes, event, made(context))
-        (route,) = routes  # the common case, without the coroutine and the objects that several take
-        try:
-            await self._handling(route, event, context)
-        except BaseException as error:  # noqa: BLE001 - judged there
-            return Outcome((self._judged(route, event, error),))
-        return route.success
+        results = []
+        for route in self.select(event):
+            result = await self.run(route, event, context)
+            results.append(result)
+        return Outcome(tuple(results))
 
     def select(self, event: Event) -> Sequence[Route]:
-        """Pick the handlers that run for the event; when there is none, say so once per type."""
+        """Select the handlers that run for the event. If there are none, log this once for each type."""
         return self.router.select(event) or self._advise(event)
 
     async def run(self, route: Route, event: Event, context: LazyContext) -> HandlerResult:
-        """Run one handler; whatever it raises becomes its result."""
+        """Run one handler, and turn what it raises into its result."""
+        observed = None
+        if self.observer is not None:
+            context = resolve_context(context)
+            observed = _ObservedRun(self.observer, route, event, context)
         try:
-            await self._handling(route, event, context)
-        except BaseException as error:  # noqa: BLE001 - judged there
-            return self._judged(route, event, error)
-        return route.success.results[0]
-
-    def _handling(self, route: Route, event: Event, context: LazyContext) -> Awaitable[Any]:
-        """Call the handler, and give what is to be awaited."""
-        if route.wants_context:
-            context = made(context)
-            context.state = self._states.get(route.router)
-            handling = route.handler(event, context)
-        else:
-            handling = route.handler(event)
-        timeout = self.timeout if route.timeout is None else route.timeout
-        return handling if timeout is None else _limited(handling, timeout)
-
-    async def _run_each(self, routes: Sequence[Route], event: Event, context: Context) -> Outcome:
-        return Outcome(tuple([await self.run(route, event, context) for route in routes]))
-
-    def _judged(self, route: Route, event: Event, error: BaseException) -> HandlerResult:
-        """Say what an error means.
-
-        Raises:
-            BaseException: it was meant for us: our own cancellation, or the interpreter's end.
-        """
-        if isinstance(error, Defer):
-            return HandlerResult(route.name, "deferred", error)
-        if isinstance(error, Discard):
-            logger.info("%s discarded %s", route.name, event.id)
-            return HandlerResult(route.name, "discarded", error)
-        if not (isinstance(error, Exception) or _is_foreign_cancellation(error)):
-            raise error
-        logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, traceback_without_messages(error))
-        return HandlerResult(route.name, "failed", error)
+            if route.wants_context:
+                context = resolve_context(context)
+                context.state = self._states.get(route.router)
+                handler_run = route.handler(event, context)
+            else:
+                handler_run = route.handler(event)
+            timeout = self.timeout if route.timeout is None else route.timeout
+            if timeout is None:
+                await handler_run
+            else:
+                async with asyncio.timeout(timeout):
+                    await handler_run
+            result = HandlerResult(route.name, "succeeded")
+        except BaseException as error:
+            if not (isinstance(error, Exception) or _is_cancellation_of_another_task(error)):
+                if observed is not None:
+                    observed.end("cancelled", error)
+                raise
+            result = _result_of(error, route, event)
+        if observed is not None:
+            observed.end(result.status, result.error)
+        return result
 
     async def __aenter__(self) -> Self:
         """Enter the lifespans of all routers, in order."""
@@ -104,47 +124,69 @@ class Dispatcher:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Leave them in the opposite order."""
+        """Leave the lifespans in the opposite order."""
         await self._stack.aclose()
         self._states.clear()
 
     def _advise(self, event: Event) -> Sequence[Route]:
-        """Log a handler that is ready to paste, once per type and direction, and give no routes."""
-        # What is not listed shares one entry, since strangers' names have no end.
-        words = [event.type, *([event.payment.direction] if isinstance(event, InstantPaymentEvent) else [])]
-        kind = tuple(str(word) if word.is_known else "?" for word in words)
+        """Log a handler that is ready to paste, once for each type and direction, and return no routes."""
+        # All unlisted values share one entry, since anyone can make up new ones.
+        values = [event.type, *([event.payment.direction] if isinstance(event, InstantPaymentEvent) else [])]
+        kind = tuple(str(value) if value.is_known else "?" for value in values)
         if kind not in self._advised:
             self._advised.add(kind)
             logger.warning("no handler takes %s; paste this one:\n\n%s", event.type, paste_ready(event))
         return ()
 
 
-async def _limited(handling: Awaitable[Any], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        await handling
+class _ObservedRun:
+    """Tells an observer when a handler starts and ends."""
+
+    def __init__(self, observer: Observer, route: Route, event: Event, context: Context[Any, Any]) -> None:
+        self._observer = observer
+        self._started = HandlerStarted(
+            route.name, event.id, str(event.type), event.payment_id, context.attempt, context.received_at
+        )
+        notify(observer, self._started)
+        self._start = perf_counter()
+
+    def end(self, status: HandlerStatus | Literal["cancelled"], error: BaseException | None) -> None:
+        error_name = type(error).__name__ if status in ("failed", "cancelled") else None
+        notify(self._observer, HandlerEnded(self._started, status, error_name, perf_counter() - self._start))
 
 
-def _is_foreign_cancellation(error: BaseException) -> bool:
-    """Tell whether something that the handler awaited was cancelled, and not we."""
+def _result_of(error: BaseException, route: Route, event: Event) -> HandlerResult:
+    """Turn what a handler raised into its result."""
+    if isinstance(error, Defer):
+        return HandlerResult(route.name, "deferred", error)
+    if isinstance(error, Discard):
+        logger.info("%s discarded %s", route.name, event.id)
+        return HandlerResult(route.name, "discarded", error)
+    logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, traceback_without_messages(error))
+    return HandlerResult(route.name, "failed", error)
+
+
+def _is_cancellation_of_another_task(error: BaseException) -> bool:
+    """Whether something that the handler awaited was cancelled, and not the task that runs the handler."""
     if not isinstance(error, asyncio.CancelledError):
-        return False  # without a look at the task: a coroutine may be closed after its loop
+        return False  # without asking for the task: a coroutine may be closed after its loop
     task = asyncio.current_task()
     return task is not None and not task.cancelling()
 
 
-def made(context: LazyContext) -> Context:
+def resolve_context(context: LazyContext) -> Context[Any, Any]:
     """Make the context if it is not made yet."""
     return context if isinstance(context, Context) else context()
 
 
 def traceback_without_messages(error: BaseException) -> str:
-    """Write an error's type and the lines that led to it, without its message, which may hold anything."""
+    """Write an error's type and the lines that led to it, without its message, which may contain private data."""
     lines = traceback.format_tb(error.__traceback__)
     return "".join([*lines, f"{type(error).__module__}.{type(error).__qualname__}"])
 
 
 def paste_ready(event: Event) -> str:
-    """Write a handler for just such an event."""
+    """Write a handler that takes this event and those like it."""
     name = str(event.type).rpartition(".")[2]
     function = "on_" + "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
     if not isinstance(event, InstantPaymentEvent):

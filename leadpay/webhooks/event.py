@@ -1,4 +1,4 @@
-"""Verified bytes -> Event. Pure."""
+"""From verified bytes to an Event. Pure."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ def parse(body: bytes) -> Event:
         An InstantPaymentEvent where the object is an instant payment, else an Event with the object as JSON data.
 
     Raises:
-        MalformedEventError: it is not JSON, or a field is missing or of the wrong type; ``problems`` has the paths.
+        MalformedEventError: it is not JSON, or a field is missing or has the wrong type; ``problems`` has the paths.
     """
     try:
         return read_event(body)

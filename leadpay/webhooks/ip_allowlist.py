@@ -1,4 +1,4 @@
-"""Who is calling, behind how many proxies. Pure."""
+"""Which IP address a request comes from, behind any number of proxies, and whether it is allowed. Pure."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -11,15 +11,15 @@ from leadpay.errors import ConfigurationError
 Address: TypeAlias = IPv4Address | IPv6Address
 
 UNIX: Final = "unix"
-"""Stands for a peer on a Unix socket, which has no address, in ``trusted_proxies``."""
+"""In ``trusted_proxies``: a proxy on a Unix socket, which has no address."""
 
 
 @attrs.frozen
 class AllowList:
-    """The addresses that may call, and the proxies whose word is taken for who called them.
+    """The addresses that may call, and the proxies whose ``X-Forwarded-For`` is believed.
 
-    ``X-Forwarded-For`` is written by whoever sends it, so it counts only as far as trusted proxies wrote it: read
-    from the right, the first address that is not a trusted proxy is the caller.
+    Anyone can write ``X-Forwarded-For``, so only what trusted proxies wrote counts: read from the right, the first
+    address that is not a trusted proxy is the caller's.
     """
 
     allowed: tuple[IPv4Network | IPv6Network, ...]
@@ -41,7 +41,7 @@ class AllowList:
         )
 
     def allows(self, peer: str | None, forwarded_for: Sequence[str]) -> bool:
-        """Tell whether the caller is allowed.
+        """Whether the caller is allowed.
 
         Args:
             peer: the address at the other end of the connection; None on a Unix socket.
@@ -73,7 +73,7 @@ def _networks(name: str, texts: Iterable[str]) -> tuple[IPv4Network | IPv6Networ
 
 
 def _address(text: str) -> Address | None:
-    """Read an address, or None for junk; an IPv4 address in IPv6 clothes is that IPv4 address."""
+    """Read an address, None if it is malformed; an IPv4 address that is mapped to IPv6 is the IPv4 address."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -5,12 +5,12 @@ A distribution offers one with three lines in its ``pyproject.toml``::
     [project.entry-points."leadpay.handlers"]
     ledger = "leadpay_ledger:router"
 
-and a program takes all that are installed with one::
+and a program includes all that are installed with one line::
 
     load_plugins(router)
 
-They come in the order of their distributions' names and, within one, of the entry points' names: the same on every
-machine, whatever was installed first.
+They are included in the order of their distributions' names and, within one, of the entry points' names: the same on
+every machine, in whatever order they were installed.
 """
 
 import logging
@@ -31,7 +31,7 @@ GROUP: Final = "leadpay.handlers"
 """The entry point group."""
 
 OnError: TypeAlias = Literal["raise", "skip"]
-"""What a broken plugin does: stop the start-up, or be left out with an error in the log."""
+"""What happens to a broken plugin: it stops the start, or it is left out with an error in the log."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,11 +48,11 @@ class Plugin:
     router: WebhookRouter | None = None
     """None if it is broken."""
     error: RouterError | None = None
-    """What is wrong with it, naming the distribution; None if nothing is."""
+    """What is wrong with it, with the distribution's name; None if nothing is."""
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The types of event that it takes, each once, in order; ``(unhandled)`` for what nobody else takes."""
+        """The types of event that it takes, each once, in order; ``(unhandled)`` for what no other handler takes."""
         routes = () if self.router is None else self.router.routes()
         return tuple(dict.fromkeys(pattern for route in routes for pattern in route.patterns or ("(unhandled)",)))
 
@@ -70,23 +70,21 @@ def load_plugins(
 ) -> tuple[Plugin, ...]:
     """Include the routers of installed plugins, by distribution name and then entry point name.
 
-    All are imported and looked at before the first is included: where one cannot be, a start-up fails with the router
-    as it was.
+    All are imported and checked before the first is included: if one is broken, the router stays as it was.
 
     Args:
-        router: what they are included in, after all that it has already.
+        router: the router to include them in, after what it has already.
         only: names of the distributions to take, or of single entry points as ``distribution:name``; all if left out.
-        skip: names, likewise, of what is not taken, and not even imported.
-        on_error: ``"raise"`` lets a broken plugin stop the start-up; ``"skip"`` leaves it out, with an error in the
-            log.
+        skip: names of the distributions or entry points to leave out; they are not even imported.
+        on_error: ``"raise"`` raises if a plugin is broken; ``"skip"`` leaves it out, with an error in the log.
         found: entry points to choose from, instead of those that are installed.
 
     Returns:
-        What was included, in its order.
+        The plugins that were included, in their order.
 
     Raises:
-        RouterError: a plugin cannot be imported, offers something else than a router, or one that is included already;
-            the message names its distribution.
+        RouterError: a plugin cannot be imported, or what it offers is no router or is included already; the message
+            names its distribution.
         ConfigurationError: nothing has a name that ``only`` asks for, or an argument is of the wrong kind.
     """
     if on_error not in ("raise", "skip"):
@@ -94,7 +92,7 @@ def load_plugins(
     present = router.relatives()
     fitting: dict[WebhookRouter, Plugin] = {}
     for plugin in find_plugins(only=only, skip=skip, found=found):
-        one = _settle(_fitted(plugin, present), on_error)
+        one = _raise_or_log(_checked(plugin, present), on_error)
         if one.router is not None:
             present.update(one.router.tree())
             fitting[one.router] = one
@@ -106,19 +104,19 @@ def load_plugins(
 def find_plugins(
     *, only: Collection[str] | None = None, skip: Collection[str] = (), found: Iterable[EntryPoint] | None = None
 ) -> list[Plugin]:
-    """Import what installed distributions offer, and say of each what it is or what is wrong with it.
+    """Import what installed distributions offer, and report each, with what is wrong with it.
 
     Args:
         only: as for :func:`load_plugins`.
-        skip: likewise.
-        found: likewise.
+        skip: as for :func:`load_plugins`.
+        found: as for :func:`load_plugins`.
 
     Raises:
         ConfigurationError: as :func:`load_plugins`.
     """
     points = sorted(entry_points(group=GROUP) if found is None else found, key=_key)
     names = {name for point in points for name in _names(point)}
-    wanted, unwanted = _normalised(only or (), "only"), _normalised(skip, "skip")
+    wanted, unwanted = _normalized_all(only or (), "only"), _normalized_all(skip, "skip")
     if missing := sorted(wanted - names):
         raise ConfigurationError(f"only={missing!r}: no such plugin is installed")
     for name in sorted(unwanted - names):
@@ -133,15 +131,15 @@ def _load(point: EntryPoint) -> Plugin:
     plugin = Plugin(distribution=distribution, version=version, name=point.name, place=point.value)
     try:
         offered = point.load()
-    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+    except Exception as error:  # noqa: BLE001 - another's module may raise anything
         return _broken(plugin, f"{point.value} cannot be imported ({_reason(error)})", error)
     if not isinstance(offered, WebhookRouter):
         return _broken(plugin, f"{point.value} is a {type(offered).__name__}, not a WebhookRouter")
     return attrs.evolve(plugin, router=offered)
 
 
-def _fitted(plugin: Plugin, present: Collection[WebhookRouter]) -> Plugin:
-    """Look whether its router can be included beside those that are present."""
+def _checked(plugin: Plugin, present: Collection[WebhookRouter]) -> Plugin:
+    """Check that its router is not in the tree already."""
     for added in () if plugin.router is None else plugin.router.tree():
         if added in present:
             return _broken(plugin, f"{plugin.place}: {added.name} is in this tree already")
@@ -154,7 +152,7 @@ def _broken(plugin: Plugin, why: str, cause: Exception | None = None) -> Plugin:
     return attrs.evolve(plugin, router=None, error=error)
 
 
-def _settle(plugin: Plugin, on_error: OnError) -> Plugin:
+def _raise_or_log(plugin: Plugin, on_error: OnError) -> Plugin:
     """Raise what is wrong with a plugin, or log it."""
     if plugin.error is not None:
         if on_error == "raise":
@@ -167,17 +165,17 @@ def _settle(plugin: Plugin, on_error: OnError) -> Plugin:
 
 
 def _reason(error: Exception) -> str:
-    """Name what went wrong; only messages of imports are repeated, since any other may quote a setting."""
-    words = f": {error}" if isinstance(error, ImportError) else ""
-    return type(error).__name__ + words
+    """Name the error; only the message of an ImportError is repeated, since any other may quote a setting."""
+    message = f": {error}" if isinstance(error, ImportError) else ""
+    return type(error).__name__ + message
 
 
 def _key(point: EntryPoint) -> tuple[str, str]:
-    return _normal(_origin(point)[0]), point.name
+    return _normalized(_origin(point)[0]), point.name
 
 
 def _origin(point: EntryPoint) -> tuple[str, str]:
-    """Give the name and the version of the distribution; one that was made by hand has none."""
+    """Get the name and the version of the distribution; an entry point that was made by hand has none."""
     return ("(no distribution)", "?") if point.dist is None else (point.dist.name, point.dist.version)
 
 
@@ -186,12 +184,14 @@ def _names(point: EntryPoint) -> set[str]:
     return {distribution, f"{distribution}:{name}"}
 
 
-def _normalised(names: Collection[str], argument: str) -> set[str]:
+def _normalized_all(names: Collection[str], argument: str) -> set[str]:
     if isinstance(names, str):
         raise ConfigurationError(f"{argument}= takes several names, as in {argument}=[{names!r}]")
-    return {_normal(distribution) + colon + name for distribution, colon, name in (one.partition(":") for one in names)}
+    return {
+        _normalized(distribution) + colon + name for distribution, colon, name in (one.partition(":") for one in names)
+    }
 
 
-def _normal(name: str) -> str:
+def _normalized(name: str) -> str:
     """Write a distribution's name as packaging compares it: Leadpay.Ledger is leadpay-ledger."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,35 +1,36 @@
-"""Bytes and headers -> a status code: the whole rule of receiving, without a web framework."""
+"""Bytes and headers in, a status code out: what receiving a webhook means, without a web framework."""
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 from leadpay.clock import Clock, SystemClock, utc_datetime
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
 from leadpay.instrumentation import Observer, WebhookReceived, notify
 from leadpay.models import Event
-from leadpay.webhooks.context import Client, Context
+from leadpay.webhooks.context import Context
 from leadpay.webhooks.dispatcher import Dispatcher
 from leadpay.webhooks.event import parse
-from leadpay.webhooks.observed import ObservedDispatcher
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, TOLERANCE_MS, Secrets, Verifier
+
+if TYPE_CHECKING:
+    from leadpay.client import LeadClient
 
 logger = logging.getLogger("leadpay.webhooks")
 
 MAX_BODY_BYTES: Final = 1_048_576
-"""Largest webhook that is read, in bytes: some seven hundred times a usual one, and a bound on a stranger's work."""
+"""Largest webhook that is read, in bytes: some seven hundred times a usual one, and a limit on a stranger's work."""
 
 MAX_REMEMBERED: Final = 10_000
-"""How many handled events a receiver without an inbox remembers, to drop their duplicates: at least the last half of
-so many, and about a megabyte."""
+"""How many handled events a receiver without an inbox remembers, to recognise their duplicates: about two megabytes."""
 
 MAX_SIMULTANEOUS: Final = 1_000
-"""How many events a receiver works on at once; more are told 503, so that the bank's queue does the waiting."""
+"""How many events a receiver works on at once. More get a 503, so that they wait in the bank's queue."""
 
 OK: Final = 200
 MALFORMED: Final = 400
@@ -38,20 +39,21 @@ TOO_LARGE: Final = 413
 HANDLER_FAILED: Final = 500
 NOT_STORED: Final = 503
 
+_HEADER: Final = HEADER.lower()
 
-_Answer: TypeAlias = tuple[int, str]
-"""The status that the bank is told, and the word that it is counted under."""
+_Response: TypeAlias = tuple[int, str]
+"""The status that the bank gets, and the result under which it is counted."""
 
 
 class EventStore(Protocol):
-    """As much of an inbox as receiving needs."""
+    """The part of an inbox that a receiver uses."""
 
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
-        """Store an event durably, and say whether it was new; raise whatever went wrong, and it is not accepted."""
+        """Store an event durably, and return whether it was new. If this raises, the event is not accepted."""
         ...
 
-    def worker(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
-        """Work on what is stored while the context lasts."""
+    def worker(self, dispatcher: Dispatcher, *, client: "LeadClient | None") -> AbstractAsyncContextManager[Any]:
+        """Handle the stored events while the context lasts."""
         ...
 
 
@@ -69,24 +71,25 @@ class WebhookReceiver:
     """Turns one webhook into a status code for the bank.
 
     ===  ==========================================================================================
-    200  stored (with an inbox), or handled by every handler that takes it, now or before
+    200  stored (with an inbox), or handled by every handler that takes it, now or earlier
     400  authentic, but unreadable
-    401  the signature is missing, wrong, or out of time; ``counts`` has the reason word
+    401  the signature is missing, wrong, or out of time; ``counts`` has the reason
     413  larger than ``max_body_bytes``
-    500  a handler failed, or deferred: the bank repeats it in three hours
-    503  the inbox could not store it, or more than ``max_simultaneous`` are being worked on
+    500  a handler failed or deferred: the bank sends the webhook again in three hours
+    503  the inbox could not store it, or ``max_simultaneous`` others are being worked on
     ===  ==========================================================================================
 
     Args:
         router: the handlers.
         secrets: the signing secret, or several while one is being rotated out.
-        inbox: where to keep events before they are handled; without one they are handled at once.
+        inbox: where to store events before they are handled; without one they are handled at once.
         client: what ``context.client`` and ``context.refresh()`` use; a LeadClient.
         tolerance_ms: how far a signature's time may be from now, in milliseconds, both ways.
         max_body_bytes: the largest body that is read.
-        handler_timeout: how long one handler may run, in seconds; None for as long as it likes.
-        work: whether to work on the inbox here too; False where other processes do.
-        clock: what tells the time.
+        max_simultaneous: how many events are worked on at once.
+        handler_timeout: how long one handler may run, in seconds; None for no limit.
+        work: whether to handle the stored events here too; False if other processes do.
+        clock: the source of the time.
         observer: a function that is told of every webhook and every handler; see ``leadpay.instrumentation``.
 
     Raises:
@@ -99,7 +102,7 @@ class WebhookReceiver:
         *,
         secrets: Secrets,
         inbox: EventStore | None = None,
-        client: Client | None = None,
+        client: "LeadClient | None" = None,
         tolerance_ms: int = TOLERANCE_MS,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_simultaneous: int = MAX_SIMULTANEOUS,
@@ -110,13 +113,10 @@ class WebhookReceiver:
     ) -> None:
         if tolerance_ms <= 0 or max_body_bytes <= 0 or max_simultaneous <= 0:
             raise ConfigurationError("tolerance_ms, max_body_bytes and max_simultaneous must be positive")
-        self.dispatcher = (
-            Dispatcher(router, timeout=handler_timeout)
-            if observer is None
-            else ObservedDispatcher(router, timeout=handler_timeout, observer=observer)
-        )
+        self.dispatcher = Dispatcher(router, timeout=handler_timeout, observer=observer)
         self.max_body_bytes = max_body_bytes
-        self._counts: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        """How often each result occurred: ``accepted``, ``duplicate``, ``failed``, and each reason for a refusal."""
         self._verifier = Verifier(_check_secrets(secrets))
         self._inbox = inbox
         self._client = client
@@ -124,14 +124,9 @@ class WebhookReceiver:
         self._max_simultaneous = max_simultaneous
         self._clock = clock or SystemClock()
         self._observer = observer
-        self._once = _Once()
+        self._deduplicator = _Deduplicator()
         self._work = work
         self._users = 0
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How often what happened until now: ``accepted``, ``duplicate``, ``failed``, every reason for refusing."""
-        return Counter(self._counts)
 
     @property
     def router(self) -> WebhookRouter:
@@ -142,103 +137,93 @@ class WebhookReceiver:
         """Receive one webhook.
 
         Args:
-            body: the raw bytes as they came, never JSON that was read and written again.
+            body: the raw bytes as they came, never JSON that was parsed and written again.
             headers: the request's headers; their case doesn't matter.
 
         Returns:
-            The HTTP status to answer with. It never raises for what a sender can do.
+            The HTTP status to respond with. Nothing that a sender can do makes this raise.
         """
         now = self._clock.now()
         start = 0.0 if self._observer is None else self._clock.monotonic()
-        event = self._admit(body, headers, now)
-        if isinstance(event, tuple):
-            status, result = event
-        elif len(self._once.running) >= self._max_simultaneous:
-            status, result = self._count(NOT_STORED, "too_many")
-        elif self._inbox is None:
-            status, result = await self._handle(event, now)
+        event = None
+        if len(body) > self.max_body_bytes:
+            return self.refuse(TOO_LARGE, "too_large", f"larger than {self.max_body_bytes} bytes")
+        try:
+            header = headers.get(HEADER) or _find_header(headers)
+            verified = self._verifier.verify(body, header, now_ms=int(now * 1000), tolerance_ms=self._tolerance_ms)
+            if verified.secret_index:
+                self.counts["older_secret"] += 1
+            event = parse(body)
+        except SignatureError as error:
+            # If only the age is wrong, the bank's own webhook is refused: a clock or the tolerance is wrong.
+            level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING
+            status, result = self._log_refusal(REFUSED, error.reason, str(error), level)
+        except MalformedEventError as error:
+            text = f"authentic, but cannot be read: {error}"
+            status, result = self._log_refusal(MALFORMED, "malformed", text, logging.ERROR)
         else:
-            status, result = await self._store(self._inbox, event, body, utc_datetime(now))
+            status, result = await self._accept(event, body, now)
+        self.counts[result] += 1
         if self._observer is not None:
-            notify(self._observer, _fact(status, result, event, self._clock.monotonic() - start))
+            notify(self._observer, _observation(status, result, event, self._clock.monotonic() - start))
         return status
 
     def refuse(self, status: int, result: str, text: str) -> int:
-        """Count and log a webhook that is refused before it is read whole, for whoever reads it.
+        """Log, count and observe a webhook that is refused before its body is read, for a web framework's adapter.
 
         Args:
-            status: the HTTP status to answer with.
-            result: the word to count it under.
-            text: what the log says of it.
+            status: the HTTP status to respond with.
+            result: what it is counted under.
+            text: why, for the log.
 
         Returns:
             The status.
         """
-        self._refuse(status, result, text)
+        self._log_refusal(status, result, text)
+        self.counts[result] += 1
         if self._observer is not None:
-            notify(self._observer, _fact(status, result, None, 0.0))
+            notify(self._observer, _observation(status, result, None, 0.0))
         return status
 
-    def _admit(self, body: bytes, headers: Mapping[str, str], now: float) -> Event | _Answer:
-        """Verify and read; give the event, or what the bank is told if there is none."""
-        if len(body) > self.max_body_bytes:
-            return self._refuse(TOO_LARGE, "too_large", f"larger than {self.max_body_bytes} bytes")
-        header = headers.get(HEADER)
-        if header is None:
-            header = _signature_header(headers)
-        try:
-            verified = self._verifier.verify(body, header, now_ms=int(now * 1000), tolerance_ms=self._tolerance_ms)
-        except SignatureError as error:
-            # An age problem is the bank's own webhook being refused: a clock or a tolerance is wrong.
-            level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING
-            return self._refuse(REFUSED, error.reason, str(error), level)
-        if verified.secret_index:
-            self._counts["older_secret"] = self._counts.get("older_secret", 0) + 1
-        try:
-            event = parse(body)
-        except MalformedEventError as error:
-            return self._refuse(MALFORMED, "malformed", f"authentic, but cannot be read: {error}", logging.ERROR)
-        return event
-
-    def _count(self, status: int, result: str) -> _Answer:
-        # A plain dict: a Counter, being a subclass, takes 0.5 us more for each webhook.
-        counts = self._counts
-        counts[result] = counts.get(result, 0) + 1
+    def _log_refusal(self, status: int, result: str, text: str, level: int = logging.WARNING) -> _Response:
+        logger.log(level, "webhook refused: %s", text)
         return status, result
 
-    def _refuse(self, status: int, result: str, text: str, level: int = logging.WARNING) -> _Answer:
-        logger.log(level, "webhook refused: %s", text)
-        return self._count(status, result)
+    async def _accept(self, event: Event, body: bytes, now: float) -> _Response:
+        """Store or handle an authentic event, each only once."""
+        running = self._deduplicator.running
+        if len(running) >= self._max_simultaneous:
+            return NOT_STORED, "too_many"
+        if self._inbox is not None:
+            return await self._store(self._inbox, event, body, utc_datetime(now))
+        while (first := running.get(event.id)) is not None:
+            succeeded = await asyncio.shield(first)
+            if succeeded is not None:
+                return OK if succeeded else HANDLER_FAILED, "duplicate"
+        if event.id in self._deduplicator.handled:
+            return OK, "duplicate"
 
-    async def _store(self, inbox: EventStore, event: Event, body: bytes, received_at: datetime) -> _Answer:
+        running[event.id] = asyncio.get_running_loop().create_future()
+        succeeded = None
         try:
-            new = await inbox.add(event, body, received_at=received_at)
+            outcome = await self.dispatcher.dispatch(
+                event, lambda: Context(event=event, received_at=utc_datetime(now), client=self._client)
+            )
+            succeeded = outcome.succeeded
+        finally:
+            self._deduplicator.end(event.id, succeeded)
+        return (OK, "accepted") if succeeded else (HANDLER_FAILED, "failed")
+
+    async def _store(self, inbox: EventStore, event: Event, body: bytes, received_at: datetime) -> _Response:
+        try:
+            is_new = await inbox.add(event, body, received_at=received_at)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, nothing is stored
             logger.error("%s was not stored: %s", event.id, type(error).__name__)  # noqa: TRY400 - may quote the row
-            return self._count(NOT_STORED, "not_stored")
-        return self._count(OK, "accepted" if new else "duplicate")
-
-    async def _handle(self, event: Event, now: float) -> _Answer:
-        once, event_id = self._once, event.id
-        while event_id in once.running:
-            succeeded = await once.finished(event_id)
-            if succeeded is not None:
-                return self._count(OK if succeeded else HANDLER_FAILED, "duplicate")
-        if event_id in once.done or event_id in once.done_before:
-            return self._count(OK, "duplicate")
-
-        def context() -> Context:
-            return Context(event=event, received_at=utc_datetime(now), client=self._client)
-
-        once.running[event_id] = succeeded = None
-        try:
-            succeeded = (await self.dispatcher.dispatch(event, context)).succeeded
-        finally:
-            once.end(event_id, succeeded)
-        return self._count(OK, "accepted") if succeeded else self._count(HANDLER_FAILED, "failed")
+            return NOT_STORED, "not_stored"
+        return OK, "accepted" if is_new else "duplicate"
 
     async def __aenter__(self) -> Self:
-        """Enter the routers' lifespans and, with an inbox, start working on what is stored."""
+        """Enter the routers' lifespans and, with an inbox, start to handle what is stored."""
         self._users += 1
         if self._users == 1:
             for event_type in self.router.unhandled_mandatory():
@@ -255,49 +240,36 @@ class WebhookReceiver:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Stop working and leave the lifespans, once the last of several mounts is gone."""
+        """Stop, and leave the lifespans, after the last of several mounts was left."""
         self._users -= 1
         if self._users == 0:
             await self._stack.aclose()
 
 
-def _fact(status: int, result: str, event: object, seconds: float) -> WebhookReceived:
-    if not isinstance(event, Event):
-        return WebhookReceived(status, result, None, None, None, seconds)
-    return WebhookReceived(status, result, event.id, str(event.type), event.payment_id, seconds)
-
-
-class _Once:
-    """Which events are being handled, and which have been."""
+class _Deduplicator:
+    """Which events are being handled, and which have been handled."""
 
     def __init__(self) -> None:
-        self.running: dict[str, asyncio.Future[bool | None] | None] = {}
-        """With what those wait for who bring an event again meanwhile; hardly anybody does, so the first makes it."""
-        self.done: set[str] = set()
-        self.done_before: set[str] = set()
-        """The generation before: two sets, of which the older is dropped, cost less than one that is in order."""
-
-    async def finished(self, event_id: str) -> bool | None:
-        """Wait until an event has been handled; None if the handling was cancelled."""
-        future = self.running[event_id]
-        if future is None:
-            future = self.running[event_id] = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(future)
+        self.running: dict[str, asyncio.Future[bool | None]] = {}
+        """Event ID -> a future that concurrent duplicates await: whether the handlers succeeded, None if cancelled."""
+        self.handled: OrderedDict[str, None] = OrderedDict()
+        """The IDs of handled events, the oldest first."""
 
     def end(self, event_id: str, succeeded: bool | None) -> None:
-        """Remember a success, and tell those who wait; None for a handling that was cancelled."""
-        future = self.running.pop(event_id)
+        """Remember a success, and wake up the duplicates; None if the handlers were cancelled."""
         if succeeded:
-            if len(self.done) >= MAX_REMEMBERED // 2:
-                self.done_before, self.done = self.done, set()
-            self.done.add(event_id)
-        if future is not None:
-            future.set_result(succeeded)
+            self.handled[event_id] = None
+            if len(self.handled) > MAX_REMEMBERED:
+                self.handled.popitem(last=False)
+        self.running.pop(event_id).set_result(succeeded)
 
 
-def _signature_header(headers: Mapping[str, str]) -> str | None:
-    """Find the header however it is spelled."""
+def _find_header(headers: Mapping[str, str]) -> str | None:
+    """Find the signature in headers whose names may be spelled in any case."""
     return next((value for name, value in headers.items() if name.lower() == _HEADER), None)
 
 
-_HEADER: Final = HEADER.lower()
+def _observation(status: int, result: str, event: Event | None, seconds: float) -> WebhookReceived:
+    if event is None:
+        return WebhookReceived(status, result, None, None, None, seconds)
+    return WebhookReceived(status, result, event.id, str(event.type), event.payment_id, seconds)

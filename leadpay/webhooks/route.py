@@ -6,45 +6,87 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
-from leadpay.enums import CounterpartyStatus, Direction, EventType, OpenEnum, Status
+from leadpay.enums import (
+    CounterpartyStatus,
+    CounterpartyStatusLiteral,
+    Direction,
+    DirectionLiteral,
+    EventType,
+    OpenEnum,
+    Status,
+    StatusLiteral,
+)
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
-from leadpay.webhooks.outcome import HandlerResult, Outcome
 
 if TYPE_CHECKING:
     from leadpay.webhooks.context import Context
 
-EventHandler: TypeAlias = Callable[[Event], Awaitable[Any]] | Callable[[Event, "Context"], Awaitable[Any]]
-"""A coroutine function that takes any event, and the context if it wants to."""
+T = TypeVar("T")
+
+EventHandler: TypeAlias = Callable[[Event], Awaitable[Any]] | Callable[[Event, "Context[Any, Any]"], Awaitable[Any]]
+"""A coroutine function that takes any event, and optionally the context."""
 
 PaymentHandler: TypeAlias = (
-    Callable[[InstantPaymentEvent], Awaitable[Any]] | Callable[[InstantPaymentEvent, "Context"], Awaitable[Any]]
+    Callable[[InstantPaymentEvent], Awaitable[Any]]
+    | Callable[[InstantPaymentEvent, "Context[Any, Any]"], Awaitable[Any]]
 )
-"""A coroutine function that takes an event about an instant payment, and the context if it wants to."""
+"""A coroutine function that takes an event about an instant payment, and optionally the context."""
 
-Where: TypeAlias = Callable[[Any], bool]
-"""A filter of your own: takes the event, gives a bool, and does not wait."""
+OneOrMore: TypeAlias = T | Collection[T] | None
+"""One value, or a collection of values of which any matches; None for no filter."""
+
+
+class Options(TypedDict, total=False):
+    """How a handler runs: what every decorator takes."""
+
+    retries: Sequence[float] | None
+    """With an inbox: how long to wait before each further attempt, in seconds: ``(1, 5, 60)`` makes four attempts."""
+    timeout: float | None
+    """How long one attempt may run, in seconds."""
+
+
+class Filters(Options, total=False):
+    """Which payments a handler takes."""
+
+    direction: OneOrMore[Direction | DirectionLiteral]
+    status: OneOrMore[Status | StatusLiteral]
+    counterparty_status: OneOrMore[CounterpartyStatus | CounterpartyStatusLiteral]
+    is_return: bool | None
+    account_id: OneOrMore[str]
+    account_number_id: OneOrMore[str]
+
+
+class PaymentFilters(Filters, total=False):
+    """What a decorator for events about instant payments takes."""
+
+    where: Callable[[InstantPaymentEvent], bool] | None
+    """A function of your own: it takes the event, returns a bool, and does not wait."""
+
+
+class EventFilters(Filters, total=False):
+    """What ``on`` takes."""
+
+    where: Callable[[Event], bool] | None
+    """A function of your own: it takes the event, returns a bool, and does not wait."""
+
 
 ENUM_FILTERS: Final[Mapping[str, type[OpenEnum]]] = {
     "direction": Direction,
     "status": Status,
     "counterparty_status": CounterpartyStatus,
 }
-"""Filters that take words of the bank's."""
+"""Filters that take the bank's enum values."""
 
 ID_FILTERS: Final[Mapping[str, re.Pattern[str]]] = {
     "account_id": re.compile(r"account_(?!number_)\w+", re.ASCII),
     "account_number_id": re.compile(r"account_number_\w+", re.ASCII),
 }
-"""Filters that take IDs. An account's is told from an account number's, since a mix-up would never match."""
-
-
-def _succeed(route: "Route") -> Outcome:
-    return Outcome((HandlerResult(route.name, "succeeded"),))
+"""Filters that take IDs. An account's ID in place of an account number's is refused, since it would never match."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -55,23 +97,21 @@ class Route:
     name: str
     """``module:qualified name``; an inbox keeps a handler's progress under it, so renaming a handler makes it new."""
     patterns: tuple[str, ...]
-    """Types in the bank's current spelling, or with ``*``; empty for handlers of what is otherwise unhandled."""
+    """Types in the bank's current spelling, or patterns with ``*``; empty for an ``unhandled`` handler."""
     filters: Mapping[str, Collection[Any]]
     """Attributes of the payment, with the values that are taken."""
-    where: Where | None
+    where: Callable[[Any], bool] | None
     wants_context: bool
     router: Any
     """The router on which it was registered."""
     retries: tuple[float, ...] | None = None
     """With an inbox: how long to wait before each further attempt, in seconds; None for the worker's own schedule."""
     timeout: float | None = None
-    """How long it may run, in seconds; None for the dispatcher's own limit."""
-    success: Outcome = attrs.field(init=False, default=attrs.Factory(_succeed, takes_self=True))
-    """What comes of an event that this handler alone took, and did not fail on: made once, since most come to this."""
+    """How long one attempt may run, in seconds; None for the dispatcher's own limit."""
 
     @property
     def is_filtered(self) -> bool:
-        """Whether not every event of its types is taken."""
+        """Whether it takes only some of the events of its types."""
         return bool(self.filters) or self.where is not None
 
     @property
@@ -80,23 +120,11 @@ class Route:
         return not self.patterns
 
     def takes_type(self, event_type: str) -> bool:
-        """Tell whether it takes events of a type, filters aside."""
+        """Whether it takes events of a type, filters aside."""
         return any(event_type == pattern or fnmatchcase(event_type, pattern) for pattern in self.patterns)
 
-    def takes(self, event: Event) -> bool:
-        """Tell whether its filters let an event of its types through.
-
-        Raises:
-            Exception: whatever ``where`` raises.
-        """
-        for attribute, values in self.filters.items():
-            # The object of any other event is JSON data, which has no such attribute.
-            if getattr(event.object, attribute, None) not in values:
-                return False
-        return self.where is None or bool(self.where(event))
-
     def failing(self, error: Exception) -> "Route":
-        """Make the same route with a handler that fails with the error that ``where`` raised."""
+        """Make the same route with a handler that raises the error that ``where`` raised."""
 
         async def handler(_: Event) -> None:
             raise error
@@ -105,8 +133,8 @@ class Route:
 
     def describe_filters(self) -> str:
         """Write the filters as they were given, for a table."""
-        words = [f"{name}={'|'.join(sorted(str(value) for value in values))}" for name, values in self.filters.items()]
-        return ", ".join([*words, *(["where=" + _name(self.where)] if self.where else [])])
+        texts = [f"{name}={'|'.join(sorted(str(value) for value in values))}" for name, values in self.filters.items()]
+        return ", ".join([*texts, *(["where=" + _name(self.where)] if self.where else [])])
 
 
 def make_route(
@@ -122,11 +150,14 @@ def make_route(
     wants_context = _wants_context(handler, name)
     where: Any = filters.get("where")
     _check_where(where, name)
+    values = {key: _values(key, value, name) for key, value in filters.items() if key not in _OPTIONS}
+    if not patterns and (values or where):
+        raise RouterError(f"{name}: unhandled() takes no filters")
     return Route(
         handler=handler,
         name=name,
         patterns=patterns,
-        filters={key: _values(key, value, name) for key, value in filters.items() if key not in _OPTIONS},
+        filters=values,
         where=where,
         wants_context=wants_context,
         router=router,
@@ -142,7 +173,7 @@ def make_pattern(event_type: str, *, unlisted: bool = False) -> str:
     """Check the name of an event type, in either spelling, or a pattern with ``*``.
 
     Raises:
-        RouterError: the name is not on the bank's list, which is most often a slip of the pen.
+        RouterError: the name is not on the bank's list: most often it is misspelled.
     """
     if not isinstance(event_type, str) or not event_type:
         raise RouterError(f"on(): an event type must be a string such as 'ach.*', not {event_type!r}")

@@ -10,21 +10,27 @@
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
 from leadpay.enums import EventType
 from leadpay.errors import RouterError
 from leadpay.models import Event
-from leadpay.webhooks.route import EventHandler, PaymentHandler, Route, Where, make_pattern, make_route
+from leadpay.webhooks.route import (
+    EventFilters,
+    EventHandler,
+    Options,
+    PaymentFilters,
+    PaymentHandler,
+    Route,
+    make_pattern,
+    make_route,
+)
 
 H = TypeVar("H", bound=EventHandler)
 P = TypeVar("P", bound=PaymentHandler)
 L = TypeVar("L", bound=Callable[[], AbstractAsyncContextManager[Any]])
-
-Words: TypeAlias = str | Collection[str]
-"""One value of a filter, or several of which any will do."""
 
 MANDATORY: Final = (
     (EventType.INSTANT_PAYMENT_POSTED, "incoming"),
@@ -33,13 +39,13 @@ MANDATORY: Final = (
 """The events that a partner must handle (the bank's page on receiving and returning)."""
 
 
-class _Found(NamedTuple):
-    """What is known of an event by its type alone."""
+class _Selection(NamedTuple):
+    """The routes for a type of event."""
 
     routes: tuple[Route, ...]
     """Those that take the type, in order; the ``unhandled`` ones if there are none."""
     is_filtered: bool
-    """Whether it takes a look at the event to know which of them run."""
+    """Whether the filters of any of them have to look at the event."""
 
 
 class PaymentDecorator:
@@ -53,30 +59,15 @@ class PaymentDecorator:
     def __call__(self, handler: P, /) -> P: ...
 
     @overload
-    def __call__(
-        self,
-        *,
-        direction: Words | None = None,
-        status: Words | None = None,
-        counterparty_status: Words | None = None,
-        is_return: bool | None = None,
-        account_id: Words | None = None,
-        account_number_id: Words | None = None,
-        where: Where | None = None,
-        retries: Sequence[float] | None = None,
-        timeout: float | None = None,
-    ) -> Callable[[P], P]: ...
+    def __call__(self, **filters: Unpack[PaymentFilters]) -> Callable[[P], P]: ...
 
     def __call__(self, *handler: Any, **filters: Any) -> Any:
-        """Register a handler, or take filters and give a decorator that does.
-
-        ``timeout`` limits how long it runs, in seconds; ``retries`` are the seconds to wait before each further
-        attempt, with an inbox: ``(1, 5, 60)`` makes four attempts, and ``()`` one.
+        """Register a handler, or take filters and options and return a decorator that registers one.
 
         Raises:
             RouterError: the handler or a filter is wrong; the message names it.
         """
-        register = self._router._decorator((str(self._type),), filters)  # noqa: SLF001 - the router's own half
+        register = self._router._decorator((str(self._type),), filters)  # noqa: SLF001 - a part of the router
         return register(*handler) if handler else register
 
 
@@ -89,12 +80,12 @@ class WebhookRouter:
         self._entries: list[Route | WebhookRouter] = []
         self._parents: list[WebhookRouter] = []
         self._lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
-        self._table: dict[str, _Found] = {}
+        self._table: dict[str, _Selection] = {}
 
     def __repr__(self) -> str:
         return f"WebhookRouter({self.name!r}, routes={len(list(self.routes()))})"
 
-    # The six decorators.
+    # The decorators for events about instant payments.
 
     @property
     def under_review(self) -> PaymentDecorator:
@@ -118,7 +109,7 @@ class WebhookRouter:
 
     @property
     def return_request_response_needed(self) -> PaymentDecorator:
-        """Somebody wants a payment back and waits for our answer: ``@router.return_request_response_needed``.
+        """The counterparty requests a return and waits: ``@router.return_request_response_needed``.
 
         Mandatory, with a deadline: ``event.payment.active_return_request.deadline``.
         """
@@ -126,19 +117,18 @@ class WebhookRouter:
 
     @property
     def return_request_status_update(self) -> PaymentDecorator:
-        """A return request of ours was answered: ``@router.return_request_status_update``."""
+        """A return request of ours was accepted or rejected: ``@router.return_request_status_update``."""
         return PaymentDecorator(self, EventType.INSTANT_PAYMENT_RETURN_REQUEST_STATUS_UPDATED)
 
     # The general ones.
 
-    def on(self, *event_types: str, unlisted: bool = False, **filters: Any) -> Callable[[H], H]:
+    def on(self, *event_types: str, unlisted: bool = False, **filters: Unpack[EventFilters]) -> Callable[[H], H]:
         """Register a handler by the bank's names of types: ``@router.on("ach.*", "wire.posted")``.
 
         Args:
             event_types: names in either spelling, or patterns with ``*``.
             unlisted: whether to accept a name that is not on the list that this version knows.
-            filters: as in the six decorators; with one that looks at a payment, other events don't match. Likewise
-                ``retries`` and ``timeout``.
+            filters: filters and options. A filter that looks at a payment excludes all events about other objects.
 
         Raises:
             RouterError: a name, a filter or the handler is wrong.
@@ -151,22 +141,21 @@ class WebhookRouter:
     def unhandled(self, handler: H, /) -> H: ...
 
     @overload
-    def unhandled(
-        self, *, retries: Sequence[float] | None = None, timeout: float | None = None
-    ) -> Callable[[H], H]: ...
+    def unhandled(self, **options: Unpack[Options]) -> Callable[[H], H]: ...
 
-    def unhandled(self, *handler: Any, retries: Sequence[float] | None = None, timeout: float | None = None) -> Any:
+    def unhandled(self, *handler: Any, **options: Any) -> Any:
         """Register a handler for what no other handler in the whole tree takes: ``@router.unhandled``.
 
-        With parentheses it takes ``retries`` and ``timeout``, as the six decorators do.
+        Raises:
+            RouterError: the handler or an option is wrong; the message names it.
         """
-        register = self._decorator((), {"retries": retries, "timeout": timeout})
+        register = self._decorator((), options)
         return register(*handler) if handler else register
 
     def lifespan(self, manager: L) -> L:
-        """Hold on to something while the router runs: ``@router.lifespan`` above an ``@asynccontextmanager``.
+        """Keep something open while the router runs: ``@router.lifespan`` above an ``@asynccontextmanager``.
 
-        It is entered when the router is mounted and left at shutdown; handlers find what it yields in
+        It is entered at the start and left at the stop of the application. Handlers find what it yields in
         ``context.state``.
 
         Raises:
@@ -225,23 +214,25 @@ class WebhookRouter:
                 yield router, router._lifespan  # noqa: SLF001 - the same
 
     def select(self, event: Event) -> Sequence[Route]:
-        """Pick the routes that run for an event: all that match or, if none does, the ``unhandled`` ones.
+        """Select the routes that run for an event: all that match or, if none does, the ``unhandled`` ones.
 
-        A ``where`` that raises counts as a match that fails, so that it is reported instead of skipped.
+        If ``where`` raises, the handler counts as selected and failed, so that the error is reported.
         """
-        found = self._table.get(event.event)
-        if found is None:
-            found = self._find(event.event)
-        routes, is_filtered = found
+        routes, is_filtered = self._table.get(event.event) or self._select_by_type(event.event)
         if not is_filtered:
             return routes
         matched = []
         for route in routes:
-            try:
-                if route.takes(event):
-                    matched.append(route)
-            except Exception as error:  # noqa: BLE001 - a user's function
-                matched.append(route.failing(error))
+            for name, values in route.filters.items():
+                # The object of any other event is JSON data, which has no such attribute.
+                if getattr(event.object, name, None) not in values:
+                    break
+            else:
+                try:
+                    if route.where is None or route.where(event):
+                        matched.append(route)
+                except Exception as error:  # noqa: BLE001 - a user's function
+                    matched.append(route.failing(error))
         return matched or self._fallbacks()
 
     def unhandled_mandatory(self) -> tuple[str, ...]:
@@ -257,23 +248,23 @@ class WebhookRouter:
             )
         )
 
-    def _find(self, spelled: EventType) -> _Found:
-        """Look up the routes for a type; only listed types are remembered, since strangers' names have no end."""
+    def _select_by_type(self, spelled: EventType) -> _Selection:
+        """Select the routes for a type. Only listed types are remembered, since anyone can make up new ones."""
         event_type = spelled.current
         routes = tuple(route for route in self.routes() if route.takes_type(event_type))
-        found = _Found(routes or self._fallbacks(), any(route.is_filtered for route in routes))
+        selection = _Selection(routes or self._fallbacks(), any(route.is_filtered for route in routes))
         if event_type.is_known:
-            self._table[spelled] = found
-        return found
+            self._table[spelled] = selection
+        return selection
 
     def _fallbacks(self) -> tuple[Route, ...]:
         return tuple(route for route in self.routes() if route.is_fallback)
 
-    def _decorator(self, patterns: tuple[str, ...], filters: dict[str, Any]) -> Callable[[Any], Any]:
+    def _decorator(self, patterns: tuple[str, ...], filters: Mapping[str, Any]) -> Callable[[Any], Any]:
         given = {key: value for key, value in filters.items() if value is not None}
         return lambda handler: self._register(handler, patterns, given)
 
-    def _register(self, handler: Any, patterns: tuple[str, ...], filters: dict[str, Any]) -> Any:
+    def _register(self, handler: Any, patterns: tuple[str, ...], filters: Mapping[str, Any]) -> Any:
         self._entries.append(make_route(handler, patterns, filters, self))
         self._changed()
         return handler

@@ -10,7 +10,7 @@ import pytest
 
 from leadpay.inbox import HandlerRun, open_inbox
 from tests.cli.conftest import ExitCode
-from tests.inbox.story import event_of
+from tests.support.inbox import event_of
 
 DEAD = "event_dead"
 """An event that one handler failed to handle and another handled."""
@@ -26,7 +26,7 @@ async def fill(url: str) -> None:
         dead = HandlerRun(handler="shop:book", state="dead", attempts=12, error="File shop.py, line 7\nOSError")
         await inbox.record_result(claim.lease, DEAD, done, closes=None, now=time.time())
         await inbox.record_result(claim.lease, DEAD, dead, closes="dead", now=time.time())
-        await inbox.release(claim.lease, due_at=None)
+        await inbox.release(claim.lease, due_at=None, now=time.time())
         event, _ = event_of("event_waiting")
         await inbox.add(event, b"not JSON", received_at=datetime.now(UTC))
 

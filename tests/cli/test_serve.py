@@ -17,8 +17,8 @@ from leadpay.webhooks.signature import HEADER, sign
 from tests.cli import handlers as served
 from tests.cli.conftest import ExitCode
 from tests.cli.processes import request_status, running
-from tests.inbox.gates import until
-from tests.inbox.story import event_of
+from tests.support.gates import until
+from tests.support.inbox import event_of
 from tests.support.scene import Scene
 
 ROUTER = "tests.cli.handlers:router"

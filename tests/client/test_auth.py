@@ -91,8 +91,8 @@ async def test_a_token_that_fits_no_header_is_refused(bad: Any) -> None:
 class Issuer:
     """A token endpoint that gives tokens on request."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
         self.clock = Clock()
         self.asked = 0
         self.gate = asyncio.Event()
@@ -109,10 +109,10 @@ class Issuer:
         """Give the next token, or fail."""
         self.asked += 1
         await self.gate.wait()
-        answer = self.answers.pop(0)
-        if isinstance(answer, BaseException):
-            raise answer
-        token, life = answer
+        response = self.responses.pop(0)
+        if isinstance(response, BaseException):
+            raise response
+        token, life = response
         return AccessToken(access_token=token, expires_in=life)
 
 
@@ -179,7 +179,7 @@ async def test_while_renewal_fails_the_old_token_serves_until_its_end(caplog: py
 
 @pytest.mark.asyncio
 async def test_closing_gives_up_a_fetch_under_way() -> None:
-    """Nothing is left running, and whoever waited learns that nothing was sent."""
+    """Nothing is left running, and a waiting caller learns that nothing was sent."""
     issuer = Issuer(("a", 3600))
     issuer.gate.clear()
     waiter = asyncio.create_task(issuer.source.get())
@@ -192,7 +192,7 @@ async def test_closing_gives_up_a_fetch_under_way() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("answer", "wanted"),
+    ("response", "wanted"),
     [
         (error(400, code="invalid_scope"), TokenError),
         (error(500), RequestNotSentError),
@@ -200,9 +200,9 @@ async def test_closing_gives_up_a_fetch_under_way() -> None:
         (ok({"token": 1}), RequestNotSentError),
     ],
 )
-async def test_without_a_token_a_write_surely_did_not_happen(answer: Any, wanted: type[LeadError]) -> None:
-    """Whatever the token endpoint does, nobody has to ask about the payment."""
-    issuing = Bank(answer, tokens=None)
+async def test_without_a_token_a_write_surely_did_not_happen(response: Any, wanted: type[LeadError]) -> None:
+    """Whatever the token endpoint does, there is no payment to look for."""
+    issuing = Bank(response, tokens=None)
 
     async def fetch() -> AccessToken:
         request = token_request(Credentials(client_id="me", client_secret="s3cret"))
@@ -271,7 +271,7 @@ async def test_a_renewal_that_fails_after_silence_leaves_the_outcome_unknown(new
 
 @pytest.mark.asyncio
 async def test_closing_while_a_token_is_on_its_way_is_an_error_and_no_cancellation(new_bank: Any, send: Any) -> None:
-    """Nobody cancelled the one who waits, so a task group must hear of it."""
+    """The waiting caller was not cancelled, so a task group must see the error."""
     bank = await new_bank("hang")
     lead = bank.client(client_id="me", client_secret="s3cret")
     waiting = asyncio.create_task(send(lead, "mine"))
@@ -291,7 +291,7 @@ async def test_a_token_is_renewed_ahead_of_its_end_and_the_old_one_serves_meanwh
     async with bank.client(client_id="me", client_secret="s3cret", retry=RetryPolicy(max_attempts=1)) as lead:
         await lead.instant_payments.retrieve("instant_payment_1")
         bank.clock.time += 3550
-        # Which of the two requests comes first is the network's affair, so the answer fits both.
+        # Which of the two requests comes first depends on the network, so the response fits both.
         bank.script = [(200, {**payment(), "access_token": "second", "expires_in": 3600})]
         await lead.instant_payments.retrieve("instant_payment_1")
         source: Any = lead._tokens

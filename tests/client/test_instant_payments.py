@@ -51,7 +51,7 @@ async def test_cancel_s_refusal_counts_unless_the_payment_is_canceled() -> None:
 
 
 @pytest.mark.asyncio
-async def test_cancel_that_cannot_be_settled_is_an_unknown_outcome() -> None:
+async def test_cancel_that_cannot_be_verified_is_an_unknown_outcome() -> None:
     """The payment could not be read, or never says canceled, or the connection never comes back."""
     with pytest.raises(OutcomeUnknownError):
         await Bank(NO_ANSWER).payments.cancel("instant_payment_1")
@@ -97,7 +97,7 @@ async def test_reject_return_request_after_silence_looks_for_our_rejection() -> 
 
 @pytest.mark.asyncio
 async def test_a_return_is_a_keyed_write() -> None:
-    """It answers the new payment."""
+    """It returns the new payment."""
     related = {"original_payment_id": "instant_payment_1"}
     bank = Bank(NO_ANSWER, payment(id="instant_payment_2", related_objects=related))
     returned = await bank.payments.return_payment("instant_payment_1", reason="duplication", idempotency_key="mine")
@@ -128,7 +128,7 @@ async def test_a_return_is_a_keyed_write() -> None:
         ([(429, {}), "canceled"], None, [CANCEL, CANCEL]),
     ],
 )
-async def test_cancel_is_settled_by_reading_the_payment(
+async def test_cancel_is_verified_by_reading_the_payment(
     script: list[Any], wanted: type[LeadError] | None, lines: list[str], new_bank: Any, payment: Any
 ) -> None:
     """After silence, what the payment says counts, and a refusal only if the payment agrees."""

@@ -60,7 +60,7 @@ async def send(lead: LeadClient, key: str | None = None) -> InstantPayment:
 
 
 async def a_payment() -> bytes:
-    """The bytes of a payment, from the pretend bank."""
+    """The bytes of a payment, from the sandbox."""
     async with Sandbox(delay=0) as bank, bank.client() as lead:
         return orjson.dumps(unstructure(await send(lead)))
 
@@ -73,15 +73,15 @@ def opened(session: aiohttp.ClientSession, url: str) -> Transport:
 
 
 class Raw:
-    """A server made of bytes: cuts its first answer short, and remembers the keys."""
+    """A server made of bytes: cuts its first response short, and remembers the keys."""
 
-    def __init__(self, answer: bytes) -> None:
-        self.answer = answer
+    def __init__(self, response: bytes) -> None:
+        self.response = response
         self.cut: int | None = None
         self.keys: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer requests until the connection ends."""
+        """Respond until the connection ends."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -89,7 +89,7 @@ class Raw:
                 await reader.readexactly(int(lines.get(b"content-length", b"0")))
                 self.keys.append(lines[b"idempotency-key"])
                 cut, self.cut = self.cut, None
-                writer.write(self.answer[:cut])
+                writer.write(self.response[:cut])
                 await writer.drain()
                 if cut is not None:
                     return
@@ -108,7 +108,7 @@ class Raw:
 
 @asynccontextmanager
 async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[str]:
-    """Answer every request with one handler."""
+    """Serve every request with one handler."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, shutdown_timeout=0.01)
@@ -122,17 +122,17 @@ async def serving(handle: Callable[[web.Request], Any]) -> AsyncIterator[str]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_connection_dropped_at_any_byte_of_the_answer_gives_one_result(chunked: bool) -> None:
+async def test_a_connection_dropped_at_any_byte_of_the_response_gives_one_result(chunked: bool) -> None:
     """Before, inside and after the headers, and inside the body: the same key again, and the payment."""
     body = await a_payment()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     if chunked:
-        answer = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        response = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     else:
-        answer = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    raw = Raw(answer)
+        response = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    raw = Raw(response)
     async with raw.running() as url, LeadClient(base_url=url, token="t", retry=AT_ONCE) as lead:
-        for cut in range(len(answer)):
+        for cut in range(len(response)):
             raw.cut = cut
             raw.keys.clear()
             payment = await send(lead)
@@ -142,7 +142,7 @@ async def test_a_connection_dropped_at_any_byte_of_the_answer_gives_one_result(c
 
 
 @pytest.mark.asyncio
-async def test_three_lost_answers_make_one_payment() -> None:
+async def test_three_lost_responses_make_one_payment() -> None:
     """Accepted and dropped three times: one payment at the bank, one result for the caller."""
     async with Sandbox(delay=0, faults=["response_lost:send:3"]) as bank, bank.client(retry=AT_ONCE) as lead:
         payment = await send(lead)
@@ -160,7 +160,7 @@ async def test_an_unknown_outcome_is_resumed_with_its_key() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_never_answers_is_an_unknown_outcome() -> None:
+async def test_a_server_that_never_responds_is_an_unknown_outcome() -> None:
     """Time runs out in one of our errors."""
 
     async def silent(_: web.Request) -> web.Response:
@@ -180,7 +180,7 @@ async def test_a_server_that_never_answers_is_an_unknown_outcome() -> None:
 
 @pytest.mark.asyncio
 async def test_a_connection_that_is_refused_means_that_nothing_was_sent() -> None:
-    """Nobody listens there."""
+    """No server listens there."""
     async with Raw(b"").running() as url:
         pass
     timeouts = Timeouts(deadline=0.5)
@@ -208,7 +208,7 @@ async def test_redirects_are_not_followed() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("compressed", [False, True])
-async def test_an_answer_that_is_too_large_is_not_read(compressed: bool) -> None:
+async def test_a_response_that_is_too_large_is_not_read(compressed: bool) -> None:
     """Sixteen mebibytes are the end, after decompression too."""
     flood = b" " * 17_000_000
 
@@ -256,7 +256,7 @@ async def test_a_borrowed_session_that_is_closed_means_that_nothing_was_sent() -
 
 
 @pytest.mark.asyncio
-async def test_canned_answers_of_the_bank_can_be_used_too() -> None:
+async def test_canned_responses_of_the_bank_can_be_used_too() -> None:
     """The usual fake works, since nothing but the session is asked."""
     wants_writer = "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters
 
@@ -326,7 +326,7 @@ async def test_a_login_in_netrc_that_a_borrowed_session_would_use_is_refused(
 
 
 @pytest.mark.asyncio
-async def test_an_answer_too_long_for_one_read_is_put_together(new_bank: Any, payment: Any) -> None:
+async def test_a_response_too_long_for_one_read_is_put_together(new_bank: Any, payment: Any) -> None:
     """A megabyte comes in several pieces, each after the call has begun to wait for it."""
     bank = await new_bank((200, payment(padding="x" * 2**20)))
     async with bank.client() as lead:
@@ -334,7 +334,7 @@ async def test_an_answer_too_long_for_one_read_is_put_together(new_bank: Any, pa
 
 
 @pytest.mark.asyncio
-async def test_an_endless_answer_is_cut_off(new_bank: Any, send: Any) -> None:
+async def test_an_endless_response_is_cut_off(new_bank: Any, send: Any) -> None:
     """Chunk after chunk without a length: it ends at the limit, and the yes counts as unreadable."""
     flood = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"100000\r\n" + b" " * 2**20 + b"\r\n") * 18
     bank = await new_bank(flood)
@@ -357,7 +357,7 @@ async def test_a_redirect_never_carries_the_token_elsewhere(new_bank: Any, send:
 
 
 @pytest.mark.asyncio
-async def test_an_answer_in_many_small_compressed_pieces_is_read_whole(
+async def test_a_response_in_many_small_compressed_pieces_is_read_whole(
     new_bank: Any, payment: Callable[..., dict[str, Any]]
 ) -> None:
     """However the network cuts it."""
@@ -422,7 +422,7 @@ async def test_an_error_does_not_hold_the_task_that_it_ended(*, closes: bool) ->
 
 @pytest.mark.asyncio
 async def test_connecting_ends_before_an_attempt_that_has_little_time() -> None:
-    """What had no connection by then was surely not sent; at the end of the attempt itself, nobody could tell."""
+    """What had no connection by then was surely not sent; at the end of the attempt itself, it is not known."""
     given: list[aiohttp.ClientTimeout] = []
 
     class Session(NamedTuple):
@@ -442,8 +442,8 @@ async def test_connecting_ends_before_an_attempt_that_has_little_time() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_keeps_its_connection_gives_it_back_all_the_same() -> None:
-    """As 101 does, which the last byte does not end; whoever left it open would be warned of at some later time."""
+async def test_a_response_that_keeps_its_connection_gives_it_back_all_the_same() -> None:
+    """As 101 does, which the last byte does not end; an open one would cause a warning later."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -127,7 +127,7 @@ async def test_a_late_response_on_a_kept_connection_reaches_no_other_call(
 
 
 @pytest.mark.asyncio
-async def test_a_response_on_an_idle_connection_answers_nothing(send: Any, payment: Any) -> None:
+async def test_a_response_on_an_idle_connection_responses_nothing(send: Any, payment: Any) -> None:
     """A load balancer writes a 400 before it closes a connection, and the next payment must not take it."""
     idle = asyncio.Event()
 

@@ -9,4 +9,4 @@ ALL: Final = os.environ.get("LEADPAY_PROOFS") == "all"
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")
 """Children begin with everything imported, and share nothing else."""
-PROCESSES.set_forkserver_preload(["tests.crash.victim", "tests.crash.crowd", "leadpay.inbox.postgres"])
+PROCESSES.set_forkserver_preload(["tests.crash.child", "tests.crash.receivers_and_workers", "leadpay.inbox.postgres"])

@@ -15,70 +15,73 @@ import psycopg
 import pytest
 
 from leadpay.inbox import open_inbox
+from tests.crash.child import SQLITE, TABLE, WHEN, ChildRun, event_ids, run_child
 from tests.crash.processes import ALL, PROCESSES
-from tests.crash.victim import SQLITE, TABLE, WHEN, Life, event_ids, live
-from tests.crash.wire import Wire
+from tests.crash.proxy import DatabaseProxy
 from tests.support.postgres import fresh_schema
 
 SEEDS: Final = 200 if ALL else 6
 MORE: Final = 20 if ALL else 0
 """How many seeds may come on top, for statements so rare that none of them was struck by chance."""
 
-LIVES: Final = 3
-"""How many lives of each seed end by a kill; the one after them ends well."""
+KILLED_RUNS: Final = 3
+"""How many children of each seed are killed; the one after them ends well."""
 
 
 class Case:
-    """One store of its own, and the lives that are spent on it."""
+    """One store, and the child processes that use it."""
 
     def __init__(self, url: str, journal: Path, seed: int) -> None:
         self._url = url
         self._seed = seed
         self._journal = journal
-        self.said: list[str] = []
-        """The statements of the last life, if it ended well."""
+        self.statements: list[str] = []
+        """The statements of the last child, if it ended well."""
         self.struck: set[str] = set()
 
-    async def spend(
+    async def run_child(
         self, number: int, *, strike: int | None = None, aim: str | None = None, when: str = "before"
     ) -> None:
-        """Live once, to the end or to the strike."""
-        life = Life(
+        """Run one child, to its end or to the strike."""
+        run = ChildRun(
             url=self._url, seed=self._seed, number=number, journal=str(self._journal), strike=strike, aim=aim, when=when
         )
         if self._url.startswith(SQLITE):
-            await _run(life)
-            self.said, self.struck = self._told("said"), {one.partition(" ")[2] for one in self._told("died")}
+            await _run(run)
+            self.statements, self.struck = (
+                self._noted("statement"),
+                {one.partition(" ")[2] for one in self._noted("died")},
+            )
             return
-        wire = Wire(self._url, strike=strike, aim=aim, when=when)
-        async with wire.listening() as url:
-            await _run(attrs.evolve(life, url=url, strike=None), wire)
-        self.said = wire.kinds
-        if wire.struck is not None:
-            self.struck.add(wire.struck)
+        proxy = DatabaseProxy(self._url, strike=strike, aim=aim, when=when)
+        async with proxy.listening() as url:
+            await _run(attrs.evolve(run, url=url, strike=None), proxy)
+        self.statements = proxy.kinds
+        if proxy.struck is not None:
+            self.struck.add(proxy.struck)
 
     async def check(self) -> None:
-        """ExclusiveSession what is in the store against what was promised."""
+        """Check what is in the store against what was promised."""
         async with open_inbox(self._url) as inbox:
             kept = {one.event_id: one async for one in inbox.events()}
         wanted = {event_id for event_id, _, _ in event_ids()}
-        assert set(self._told("accepted")) == set(kept) == wanted, self._seed
+        assert set(self._noted("accepted")) == set(kept) == wanted, self._seed
         assert Counter(effects(self._url)) == dict.fromkeys(wanted, 1), self._seed
         ends = {one.event_id: one.state for one in kept.values()}
         assert ends == {one: "dead" if one.endswith("_1") else "done" for one in wanted}, self._seed
 
-    def _told(self, word: str) -> list[str]:
+    def _noted(self, kind: str) -> list[str]:
         lines = self._journal.read_text().splitlines() if self._journal.exists() else []
-        return [line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} ")]
+        return [line.removeprefix(f"{kind} ") for line in lines if line.startswith(f"{kind} ")]
 
 
-async def _run(life: Life, wire: Wire | None = None) -> None:
-    child = PROCESSES.Process(target=live, args=(life,))
-    if wire is not None:
-        wire.hit = child.kill
+async def _run(run: ChildRun, proxy: DatabaseProxy | None = None) -> None:
+    child = PROCESSES.Process(target=run_child, args=(run,))
+    if proxy is not None:
+        proxy.hit = child.kill
     child.start()
     await asyncio.to_thread(child.join, 60)
-    assert child.exitcode in (0, -signal.SIGKILL), f"seed {life.seed}, life {life.number}: {child.exitcode}"
+    assert child.exitcode in (0, -signal.SIGKILL), f"seed {run.seed}, child {run.number}: {child.exitcode}"
 
 
 def effects(url: str, sql: str = "SELECT event_id FROM effects") -> list[str]:
@@ -108,12 +111,12 @@ def postgres_store(folder: Path, server: str) -> Iterator[str]:
         yield url
 
 
-def _first(seed: int, said: list[str], struck: set[str], chance: Random) -> tuple[int, str | None]:
+def _first(seed: int, statements: list[str], struck: set[str], rng: Random) -> tuple[int, str | None]:
     """Aim a little further on with each seed; and then, since places shift by a few, at what was never struck."""
     if seed <= SEEDS:
-        return 1 + (seed - 1) * len(said) // SEEDS, None
-    aim = chance.choice(sorted(set(said) - struck))
-    return chance.randint(1, said.count(aim)), aim
+        return 1 + (seed - 1) * len(statements) // SEEDS, None
+    aim = rng.choice(sorted(set(statements) - struck))
+    return rng.randint(1, statements.count(aim)), aim
 
 
 @pytest.mark.asyncio
@@ -121,24 +124,24 @@ def _first(seed: int, said: list[str], struck: set[str], chance: Random) -> tupl
 async def test_nothing_is_lost_or_doubled_wherever_a_process_is_killed(
     store: Callable[[Path, str], AbstractContextManager[str]], tmp_path: Path, postgres_server: str
 ) -> None:
-    """All that was answered 2xx is there and ends done or dead, and each transaction's effect is there once."""
-    said: list[str] = []
+    """Every event that got a 2xx is there and ends done or dead, and each transaction's effect is there once."""
+    statements: list[str] = []
     struck: set[str] = set()
     for seed in range(SEEDS + MORE + 1):
-        if seed > SEEDS and set(said) <= struck:
+        if seed > SEEDS and set(statements) <= struck:
             break
         folder = tmp_path / str(seed)
         folder.mkdir()
         with store(folder, postgres_server) as url:
-            case, chance = Case(url, folder / "journal", seed), Random(seed)  # noqa: S311 - to be repeated
-            if said:
-                strike, aim = _first(seed, said, struck, chance)
-                await case.spend(0, strike=strike, aim=aim, when=chance.choice(WHEN))
-                for number in range(1, LIVES):
-                    await case.spend(number, strike=chance.randint(1, len(said)), when=chance.choice(WHEN))
-            await case.spend(LIVES)
+            case, rng = Case(url, folder / "journal", seed), Random(seed)  # noqa: S311 - to be repeated
+            if statements:
+                strike, aim = _first(seed, statements, struck, rng)
+                await case.run_child(0, strike=strike, aim=aim, when=rng.choice(WHEN))
+                for number in range(1, KILLED_RUNS):
+                    await case.run_child(number, strike=rng.randint(1, len(statements)), when=rng.choice(WHEN))
+            await case.run_child(KILLED_RUNS)
             await case.check()
-        said, struck = said or case.said, struck | case.struck
+        statements, struck = statements or case.statements, struck | case.struck
     assert struck
     if ALL:
-        assert set(said) <= struck
+        assert set(statements) <= struck

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from leadpay.inbox import Inbox, open_inbox
+from leadpay.inbox import Inbox
 from leadpay.inbox.sqlite import SqliteInbox
-from tests.inbox.gates import Flaky
-from tests.inbox.story import Bench
+from tests.support.gates import Flaky
+from tests.support.inbox import Bench
+from tests.support.postgres import open_manual
 
 STORES = ("memory", "file", "postgres")
 """Each has a fixture ``NAME_url``; the whole contract runs on each."""
@@ -41,7 +42,7 @@ def shared_url(inbox_url: str) -> str:
 
 @pytest_asyncio.fixture
 async def inbox(inbox_url: str) -> AsyncIterator[Inbox]:
-    async with open_inbox(inbox_url) as opened:
+    async with open_manual(inbox_url) as opened:
         yield opened
 
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from leadpay.client import LeadClient
 from leadpay.errors import ConfigurationError, InboxError
 from leadpay.inbox import Inbox
-from leadpay.inbox.backfill import EVERY, Backfilled, backfill, backfilling
+from leadpay.inbox.backfill import INTERVAL_SECONDS, Backfilled, backfill, backfilling
 from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.inbox.worker import Worker
 from leadpay.models import Agent, Event, InstantPaymentEvent, Party
@@ -22,20 +22,20 @@ from leadpay.sandbox.delivery import MAX_ATTEMPTS
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
-from tests.inbox.gates import Flaky, until
+from tests.support.gates import Flaky, until
 
 HOUR = 3600.0
 DAY = 24 * HOUR
 
 
 class Scene:
-    """A pretend bank, its client and an inbox, all by one clock."""
+    """A sandbox, its client and an inbox, all by one clock."""
 
     def __init__(self, bank: Sandbox, lead: LeadClient, inbox: Inbox, clock: ManualClock) -> None:
         self.bank, self.lead, self.inbox, self.clock = bank, lead, inbox, clock
 
     def now(self) -> datetime:
-        """Tell the time."""
+        """The current time."""
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
     async def incoming(self, amount: int = 100) -> None:
@@ -54,7 +54,7 @@ class Scene:
 
 
 class Resting:
-    """A clock that counts how often somebody went to sleep by it."""
+    """A clock that counts its sleeps."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.now, self.monotonic, self._sleep = clock.now, clock.monotonic, clock.sleep
@@ -85,7 +85,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 @pytest.mark.asyncio
 async def test_a_new_inbox_begins_now(scene: Scene) -> None:
-    """What is older than the inbox was somebody else's; what comes after is found, and found once."""
+    """An event older than the inbox is left alone; a later one is found, and found once."""
     await scene.incoming()
     assert (await scene.walk()).seen == 0
     assert await scene.inbox.watermark() == scene.now()
@@ -110,7 +110,7 @@ async def test_an_inbox_without_a_watermark_begins_with_its_oldest_event(scene: 
 
 @pytest.mark.asyncio
 async def test_a_walk_by_hand_moves_the_watermark_over_no_gap(scene: Scene) -> None:
-    """Progress is told every few hours; the body that is kept is what the bank listed."""
+    """Progress is reported every few hours; the stored body is what the bank listed."""
     mark = scene.now()
     await scene.inbox.set_watermark(mark)
     await scene.incoming()
@@ -138,7 +138,7 @@ async def test_a_walk_by_hand_moves_the_watermark_over_no_gap(scene: Scene) -> N
 
 @pytest.mark.asyncio
 async def test_an_outage_near_the_bank_s_limit_is_loud(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """Beyond ninety days the bank has nothing; near them somebody has to know."""
+    """The bank lists ninety days, so a walk that begins near them logs an error."""
     await scene.walk()
     await scene.incoming()
     await scene.clock.advance(79 * DAY)
@@ -184,11 +184,11 @@ async def test_on_a_schedule_failures_are_logged_and_tried_again(
         await until(lambda: resting.rests == 1)
         assert "the store is away" in caplog.text
         flaky.failing.clear()
-        await scene.clock.advance(EVERY)
+        await scene.clock.advance(INTERVAL_SECONDS)
         await until(lambda: resting.rests == 2)
         assert "set_watermark" in flaky.succeeded
         await scene.incoming()
-        await scene.clock.advance(EVERY)
+        await scene.clock.advance(INTERVAL_SECONDS)
         await until(lambda: "recovered 1 of 1 events" in caplog.text)
     assert len(asyncio.all_tasks()) < 10
 
@@ -203,7 +203,7 @@ async def test_times_that_make_no_sense_are_refused(options: dict[str, Any], sce
 
 @pytest.mark.asyncio
 async def test_after_80_hours_of_outage_nothing_is_lost_and_nothing_doubled() -> None:
-    """Webhooks that the bank gave up are fetched; those that it still repeats are told as known."""
+    """Webhooks that the bank gave up are fetched; those that it still repeats are duplicates."""
     handled: Counter[str] = Counter()
     router = WebhookRouter("shop")
 

@@ -1,5 +1,7 @@
-"""What a worker does with a payment's events: order, isolation, attempts, and how each ends."""
+"""One claim worked through: order, isolation, attempts, and each result."""
 
+from collections import Counter
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from leadpay.inbox.execution import UNREADABLE
 from leadpay.instrumentation import DeadLettered
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
-from tests.inbox.story import RECEIVED, Bench, event_of
+from tests.support.inbox import RECEIVED, Bench, event_of
 
 
 @pytest.mark.asyncio
@@ -31,7 +33,7 @@ async def test_each_handler_runs_once_and_the_event_is_done(bench: Bench) -> Non
     assert seen == [("first", "event_1", 1, RECEIVED, False), ("second", "event_1")]
     kept = await bench.kept("event_1")
     assert kept.state == "done"
-    assert {(one.state, one.attempts, one.due_at, one.error) for one in kept.handlings.values()} == {
+    assert {(one.state, one.attempts, one.due_at, one.error) for one in kept.handler_runs.values()} == {
         ("done", 1, None, None)
     }
     assert not await bench.receive("event_1", payment="instant_payment_1")
@@ -89,7 +91,7 @@ async def test_a_failing_handler_holds_up_its_own_later_events_only(bench: Bench
 async def test_after_the_last_attempt_the_error_is_kept_without_its_message(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Waits come from the schedule; then the event is dead, told, and no longer in the way."""
+    """Waits come from the schedule; then the event is a dead letter, is logged and observed, and holds nothing up."""
     attempts: list[tuple[str, int, float]] = []
 
     @bench.router.posted(retries=(1, 5))
@@ -111,7 +113,7 @@ async def test_after_the_last_attempt_the_error_is_kept_without_its_message(
         ("event_2", 1, start + 6),
     ]
     kept = await bench.kept("event_1")
-    (handling,) = kept.handlings.values()
+    (handling,) = kept.handler_runs.values()
     assert (kept.state, handling.state, handling.attempts) == ("dead", "dead", 3)
     assert handling.error is not None
     assert "in fails" in handling.error
@@ -119,7 +121,7 @@ async def test_after_the_last_attempt_the_error_is_kept_without_its_message(
     assert "GertrudeGertrude" not in handling.error + caplog.text
     assert "Gertrude Bell" not in handling.error + caplog.text
     assert "leadpay inbox show event_1" in caplog.text
-    assert [fact for fact in bench.facts if isinstance(fact, DeadLettered)] == [
+    assert [one for one in bench.observations if isinstance(one, DeadLettered)] == [
         DeadLettered(handling.handler, "event_1", "instant_payment.posted", "instant_payment_1", 3)
     ]
     assert await bench.state("event_2") == "done"
@@ -151,7 +153,7 @@ async def test_each_handler_keeps_to_its_own_schedule(bench: Bench) -> None:
 
 @pytest.mark.asyncio
 async def test_deferring_uses_up_no_attempt_and_discarding_ends_it(bench: Bench) -> None:
-    """A handler says when to ask again, or that there is nothing to do, and why."""
+    """A handler asks for another attempt later, or gives a reason why there is nothing to do."""
     attempts: list[int] = []
 
     @bench.router.posted(retries=())
@@ -165,7 +167,7 @@ async def test_deferring_uses_up_no_attempt_and_discarding_ends_it(bench: Bench)
     for _ in range(4):
         await bench.work()
         bench.clock.move(30)
-    (handling,) = (await bench.kept("event_1")).handlings.values()
+    (handling,) = (await bench.kept("event_1")).handler_runs.values()
     assert attempts == [1, 1, 1, 1]
     assert (handling.state, handling.attempts, handling.error) == ("discarded", 1, "not ours")
     assert await bench.state("event_1") == "done"
@@ -181,19 +183,19 @@ async def test_a_handler_that_hangs_is_a_failed_attempt(bench: Bench) -> None:
 
     await bench.receive("event_1", payment="instant_payment_1")
     await bench.work()
-    (handling,) = (await bench.kept("event_1")).handlings.values()
+    (handling,) = (await bench.kept("event_1")).handler_runs.values()
     assert handling.error is not None
     assert handling.error.endswith("builtins.TimeoutError")
 
 
 @pytest.mark.asyncio
-async def test_stacked_decorators_run_a_handler_once_and_namesakes_run_each(bench: Bench) -> None:
+async def test_stacked_decorators_run_a_handler_once_and_handlers_of_one_name_run_each(bench: Bench) -> None:
     """One function under two decorators is one handler; two functions of one name are two."""
     seen: list[str] = []
 
-    def make(word: str) -> Any:
+    def make(name: str) -> Any:
         async def handler(event: Event) -> None:
-            seen.append(word)
+            seen.append(name)
 
         return handler
 
@@ -212,12 +214,12 @@ async def test_stacked_decorators_run_a_handler_once_and_namesakes_run_each(benc
     await bench.work()
     assert seen == ["one", "other"]
     assert listed == ["event_1"]
-    names = sorted(name.rpartition(".")[2] for name in (await bench.kept("event_1")).handlings)
+    names = sorted(name.rpartition(".")[2] for name in (await bench.kept("event_1")).handler_runs)
     assert names == ["Unhashable", "handler", "handler#2"]
 
 
 @pytest.mark.asyncio
-async def test_each_handler_learns_whether_its_object_is_stale(bench: Bench) -> None:
+async def test_each_handler_is_told_whether_its_object_is_stale(bench: Bench) -> None:
     """A newer version of the payment that this handler is done with makes the older one stale, for it alone."""
     seen: list[tuple[str, str, bool]] = []
 
@@ -245,7 +247,9 @@ async def test_each_handler_learns_whether_its_object_is_stale(bench: Bench) -> 
 
 
 @pytest.mark.asyncio
-async def test_what_nobody_handles_is_done_with_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_event_without_a_handler_is_done_with_one_log_line(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     """An event without a handler is not in the way, and the log has a handler to paste."""
     await bench.receive("event_1")
     await bench.receive("event_2", payment="instant_payment_1")
@@ -262,12 +266,12 @@ async def test_a_body_that_can_no_longer_be_read_is_a_dead_letter(bench: Bench) 
     await bench.work()
     kept = await bench.kept("event_1")
     assert kept.state == "dead"
-    assert list(kept.handlings) == [UNREADABLE]
+    assert list(kept.handler_runs) == [UNREADABLE]
 
 
 @pytest.mark.asyncio
-async def test_attempts_that_killed_the_process_count(bench: Bench) -> None:
-    """An event that kills whoever handles it ends as a dead letter, and the next one's turn comes."""
+async def test_attempts_that_killed_the_process_are_counted(bench: Bench) -> None:
+    """An event that kills its worker ends as a dead letter, and the next one is handled."""
     seen: list[str] = []
 
     @bench.router.posted(retries=(1, 1))
@@ -278,11 +282,11 @@ async def test_attempts_that_killed_the_process_count(bench: Bench) -> None:
     await bench.receive("event_2", payment="instant_payment_1", minute=2)
     for lost in range(3):
         (claim,) = await bench.inbox.claim(5, now=bench.clock.now(), lease=10)
-        assert claim.lost == lost
+        assert claim.abandoned == lost
         bench.clock.move(10)
     await bench.work()
     assert seen == ["event_2"]
-    (handling,) = (await bench.kept("event_1")).handlings.values()
+    (handling,) = (await bench.kept("event_1")).handler_runs.values()
     assert (handling.state, handling.attempts) == ("dead", 3)
     assert handling.error == "the process ended, or stalled, 3 times while handling this"
 
@@ -300,21 +304,21 @@ async def test_a_schedule_that_got_shorter_still_leaves_one_attempt(bench: Bench
     (name,) = (route.name for route in bench.router.routes())
     waiting = HandlerRun(handler=name, state="waiting", attempts=5, due_at=bench.clock.now())
     await bench.inbox.record_result(claim.lease, "event_1", waiting, closes=None, now=bench.clock.now())
-    await bench.inbox.release(claim.lease, due_at=bench.clock.now())
+    await bench.inbox.release(claim.lease, due_at=bench.clock.now(), now=bench.clock.now())
     await bench.work()
     assert await bench.state("event_1") == "done"
 
 
 @pytest.mark.asyncio
-async def test_handlers_that_are_gone_are_not_waited_for(bench: Bench) -> None:
+async def test_handlers_that_were_removed_are_not_waited_for(bench: Bench) -> None:
     """An event whose remaining handlers were taken out of the code is closed."""
     await bench.receive("event_1", payment="instant_payment_1")
     (claim,) = await bench.inbox.claim(1, now=bench.clock.now(), lease=10)
     gone = HandlerRun(handler="gone:handler", state="waiting", attempts=1, due_at=bench.clock.now() + 60)
-    done = HandlerRun(handler="tests.inbox.test_turns:kept", state="done", attempts=1)
+    done = HandlerRun(handler="tests.inbox.test_execution:kept", state="done", attempts=1)
     for handling in (gone, done):
         await bench.inbox.record_result(claim.lease, "event_1", handling, closes=None, now=bench.clock.now())
-    await bench.inbox.release(claim.lease, due_at=bench.clock.now())
+    await bench.inbox.release(claim.lease, due_at=bench.clock.now(), now=bench.clock.now())
     bench.router.posted(kept)
     await bench.work()
     assert await bench.state("event_1") == "done"
@@ -326,8 +330,8 @@ async def kept(event: InstantPaymentEvent) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_connection_is_of_no_use_after_the_handler(bench: Bench) -> None:
-    """Whoever kept it for later is told so."""
+async def test_a_transaction_cannot_be_used_after_the_handler(bench: Bench) -> None:
+    """A statement after the handler has returned is an error."""
     leaked: list[Any] = []
 
     @bench.router.posted
@@ -338,3 +342,54 @@ async def test_a_connection_is_of_no_use_after_the_handler(bench: Bench) -> None
     await bench.work()
     with pytest.raises(InboxError, match="over"):
         await leaked[0].execute("SELECT 1")
+
+
+# A payment's five events: type, minute of creation, version of the object. Objects are the newest version when they
+# were sent, so a late event can carry a newer one than an event that was created after it.
+EVENTS = (
+    ("event_1", "instant_payment.under_review", 1, 1),
+    ("event_2", "instant_payment.posted", 2, 4),
+    ("event_3", "instant_payment.counterparty_status_updated", 3, 3),
+    ("event_4", "instant_payment.return_request_response_needed", 4, 5),
+    ("event_5", "instant_payment.counterparty_status_updated", 5, 5),
+)
+
+
+class Projection:
+    """What a partner might show of its payments."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, str] = {}
+        self.counted: Counter[str] = Counter()
+
+    async def show(self, event: Event, context: Context) -> None:
+        """Keep the newest version."""
+        assert isinstance(event, InstantPaymentEvent)
+        if not context.is_stale:
+            self.shown[event.payment.id] = event.payment.updated_at.isoformat()
+
+    async def count(self, event: Event) -> None:
+        """Count each event."""
+        self.counted[event.id] += 1
+
+
+@pytest.mark.asyncio
+async def test_all_120_orders_of_arrival_end_in_the_same_state(bench: Bench) -> None:
+    """Whether the worker runs after each arrival, in between, or only at the end; each order is a payment's own."""
+    projection = Projection()
+    bench.router.on("instant_payment.*")(projection.show)
+    bench.router.on("instant_payment.*")(projection.count)
+    for number, order in enumerate(permutations(EVENTS)):
+        for step, (event_id, event_type, minute, version) in enumerate(order):
+            await bench.receive(
+                f"{event_id}_{number}",
+                payment=f"instant_payment_{number}",
+                event_type=event_type,
+                minute=minute,
+                version=version,
+            )
+            if number % 3 == 0 or (number % 3 == 1 and step == number % 5):
+                await bench.work()
+    await bench.work()
+    assert projection.shown == {f"instant_payment_{number}": "2024-03-01T10:05:00+00:00" for number in range(120)}
+    assert projection.counted == {f"{one[0]}_{number}": 1 for one in EVENTS for number in range(120)}

@@ -1,97 +1,30 @@
-"""What is PostgreSQL's own: connections that are cut, servers that hang, locks, pools, upgrades."""
+"""An inbox in PostgreSQL: lost connections, locks, odd texts."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import traceback
-from typing import Any
+from datetime import timedelta
+from functools import partial
+from typing import Any, cast
 
+import psycopg
 import pytest
 
-from leadpay.errors import ConfigurationError, InboxError
-from leadpay.inbox import HandlerRun, open_inbox
-from leadpay.inbox.postgres import LISTEN_AGAIN_SECONDS, PostgresInbox
+from leadpay.errors import InboxError
+from leadpay.inbox import Claim, HandlerRun
+from leadpay.inbox import postgres_queries as queries
+from leadpay.inbox.postgres import PostgresInbox
+from leadpay.inbox.postgres_queries import PostgresQueries
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign
-from tests.inbox.gates import until
-from tests.inbox.story import NOW, RECEIVED, Bench, HandClock, event_of
-from tests.support.postgres import backends, cut, impatient
-
-
-async def add(inbox: PostgresInbox, event_id: str) -> bool:
-    """Accept an event."""
-    event, body = event_of(event_id)
-    return await inbox.add(event, body, received_at=RECEIVED)
-
-
-def test_a_password_is_shown_nowhere() -> None:
-    """Neither in a repr nor in what is said of a URL that cannot be read."""
-    assert repr(PostgresInbox("postgresql://me:hush@db:99/lead")) == "PostgresInbox(db:99/lead)"
-    for wrong in ("postgresql://me:hush@db:hush@/lead", "hush", "postgresql://me:hu:sh@db:hush/lead"):
-        with pytest.raises(ConfigurationError, match="cannot be read") as caught:
-            PostgresInbox(wrong)
-        assert "hush" not in str(caught.value)
-
-
-def test_what_is_missing_is_named() -> None:
-    """Without psycopg, or without its pool, it says what to install."""
-    for missing in ("psycopg", "psycopg_pool"):
-        code = (
-            f"import sys; sys.modules[{missing!r}] = None; from leadpay import open_inbox; open_inbox('postgres://x/y')"
-        )
-        ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603 - our own
-        assert "ConfigurationError: PostgreSQL needs: pip install 'leadpay[postgres]'" in ran.stderr
+from tests.support.gates import until
+from tests.support.inbox import NOW, RECEIVED, Bench, HandClock, add, event_of
+from tests.support.postgres import cut, impatient, manual_inbox
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_is_not_there_is_told_with_its_place_and_no_password() -> None:
-    """Entering fails; so does using it without having entered."""
-    inbox = open_inbox("postgresql://me:hush@127.0.0.1:1/lead")
-    with pytest.raises(InboxError, match=r"no connection to PostgreSQL: .*port 1 failed") as caught:
-        await inbox.__aenter__()
-    assert "hush" not in "".join(traceback.format_exception(caught.value))
-    with pytest.raises(InboxError, match="not open"):
-        await inbox.stats()
-
-
-@pytest.mark.asyncio
-async def test_a_newer_schema_is_left_alone(postgres_url: str, admin: Any) -> None:
-    """An older program doesn't write what it doesn't understand."""
-    async with PostgresInbox(postgres_url) as inbox:
-        assert (await inbox.stats()).by_state == {}
-    await admin.execute("INSERT INTO leadpay_schema VALUES (99)")
-    with pytest.raises(ConfigurationError, match="schema 99"):
-        await PostgresInbox(postgres_url).__aenter__()
-
-
-@pytest.mark.asyncio
-async def test_many_that_open_it_at_once_make_the_schema_once(postgres_url: str) -> None:
-    """One applies the files, the others wait for it."""
-    inboxes = [PostgresInbox(postgres_url, connections=1) for _ in range(4)]
-    await asyncio.gather(*(inbox.__aenter__() for inbox in inboxes))
-    assert [await add(inbox, "event_1") for inbox in inboxes] == [True, False, False, False]
-    for inbox in inboxes:
-        await inbox.__aexit__()
-
-
-@pytest.mark.asyncio
-async def test_a_database_that_cannot_hold_every_text_is_refused(postgres_server: str, admin: Any) -> None:
-    """Told at the start, and not by an event that cannot be kept."""
-    await admin.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
-    try:
-        with pytest.raises(ConfigurationError, match="UTF-8"):
-            await PostgresInbox(postgres_server.replace("/postgres?", "/ascii?")).__aenter__()
-    finally:
-        await admin.execute("DROP DATABASE ascii WITH (FORCE)")
-
-
-@pytest.mark.asyncio
-async def test_connections_that_were_cut_are_replaced_without_a_word(postgres_url: str, admin: Any) -> None:
-    """After a restart nobody is told 503: neither who accepts nor a handler's transaction."""
-    async with PostgresInbox(postgres_url) as inbox:
+async def test_lost_connections_are_replaced_without_an_error(postgres_url: str, admin: Any) -> None:
+    """After a restart of the server neither a receiver nor a handler's transaction fails."""
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -106,56 +39,18 @@ async def test_connections_that_were_cut_are_replaced_without_a_word(postgres_ur
 
 
 @pytest.mark.asyncio
-async def test_a_database_that_cuts_every_connection_is_a_failure(postgres_url: str) -> None:
-    """It is tried as often as there are connections, and then told."""
-
-    async def die(connection: Any) -> None:
-        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-
-    async with PostgresInbox(postgres_url) as inbox:
-        with pytest.raises(InboxError, match="was lost"):
-            await inbox._do(die)
-        assert await add(inbox, "event_1")
-
-
-@pytest.mark.asyncio
-async def test_a_commit_that_is_cut_off_leaves_nothing_or_all(postgres_url: str, admin: Any) -> None:
-    """The server goes before the commit: no mark, no effect, an attempt that is repeated."""
-    attempts: list[int] = []
-    await admin.execute("CREATE TABLE ledger_lines (event_id text)")
-    async with PostgresInbox(postgres_url) as inbox:
-        bench = Bench(inbox)
-
-        @bench.router.on("*")
-        async def book(event: Any, context: Any) -> None:
-            await context.transaction.execute("INSERT INTO ledger_lines VALUES (%s)", (event.id,))
-            attempts.append(context.attempt)
-            if context.attempt == 1:
-                await cut(admin)
-
-        await add(inbox, "event_1")
-        await bench.work()
-        assert await bench.state("event_1") == "waiting"
-        bench.clock.move(2)
-        await bench.work()
-        assert await bench.state("event_1") == "done"
-    rows = await (await admin.execute("SELECT * FROM ledger_lines")).fetchall()
-    assert (attempts, rows) == ([1, 2], [("event_1",)])
-
-
-@pytest.mark.asyncio
 async def test_a_locked_table_fails_quickly_and_recovers(postgres_url: str, admin: Any) -> None:
-    """The bank is told 503 while somebody holds the table, and 200 afterwards; nobody is left waiting in the server."""
+    """A webhook gets 503 while the table is locked, and 200 afterwards; no statement is left waiting in the server."""
     router = WebhookRouter("empty")
     _, body = event_of("event_1")
     headers = {HEADER: sign(body, "whsec", int(NOW * 1000))}
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         receiver = WebhookReceiver(router, secrets=["whsec"], inbox=inbox, work=False, clock=HandClock())
         async with admin.transaction():
-            await admin.execute("LOCK TABLE leadpay_subjects")
+            await admin.execute("LOCK TABLE leadpay_ordering_keys")
             with impatient(inbox):
                 assert await receiver.receive(body=body, headers=headers) == 503
-                with pytest.raises(InboxError, match=r"no answer within 0.1 seconds"):
+                with pytest.raises(InboxError, match=r"did not respond within 0.1 seconds"):
                     await add(inbox, "event_2")
             waiting = await admin.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             assert await waiting.fetchone() == (0,)
@@ -163,18 +58,7 @@ async def test_a_locked_table_fails_quickly_and_recovers(postgres_url: str, admi
 
 
 @pytest.mark.asyncio
-async def test_the_server_s_own_limits_are_failures_like_others(postgres_url: str, admin: Any) -> None:
-    """Its statement timeout is told by its code, and not tried again."""
-    async with PostgresInbox(f"{postgres_url}%20-cstatement_timeout%3D50") as inbox:
-        async with admin.transaction():
-            await admin.execute("LOCK TABLE leadpay_subjects")
-            with pytest.raises(InboxError, match=r"QueryCanceled \(57014\)"):
-                await inbox.claim(1, now=NOW, lease=1)
-        assert await add(inbox, "event_1")
-
-
-@pytest.mark.asyncio
-async def test_closing_waits_for_what_has_been_asked_for(postgres_url: str) -> None:
+async def test_closing_waits_for_the_operations_that_were_begun(postgres_url: str) -> None:
     """An addition that is under way is committed; a receiver works with it from its beginning to its end."""
     handled = asyncio.Event()
     router = WebhookRouter("one")
@@ -183,7 +67,7 @@ async def test_closing_waits_for_what_has_been_asked_for(postgres_url: str) -> N
     async def handler(event: Any) -> None:
         handled.set()
 
-    inbox = PostgresInbox(postgres_url)
+    inbox = manual_inbox(postgres_url)
     async with inbox, WebhookReceiver(router, secrets=["whsec"], inbox=inbox):
         adding = asyncio.create_task(add(inbox, "event_1"))
         await asyncio.wait_for(handled.wait(), 30)
@@ -198,24 +82,11 @@ async def test_closing_waits_for_what_has_been_asked_for(postgres_url: str) -> N
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_hangs_is_hung_up_on(postgres_url: str, admin: Any) -> None:
-    """It doesn't even answer to a cancelling; the next connection may."""
-    async with PostgresInbox(postgres_url, connections=1) as inbox:
-        await add(inbox, "event_1")
-        (pid,) = await backends(admin)
-        os.kill(pid, signal.SIGSTOP)
-        with impatient(inbox), pytest.raises(InboxError):
-            await add(inbox, "event_2")
-        os.kill(pid, signal.SIGCONT)
-        assert not await add(inbox, "event_1")
-
-
-@pytest.mark.asyncio
-async def test_handlers_that_use_up_their_connections_keep_no_event_out(postgres_url: str) -> None:
-    """Who gets none is tried again later; accepting and settling have connections of their own."""
+async def test_handlers_without_a_free_connection_keep_no_event_out(postgres_url: str) -> None:
+    """A handler that gets none is tried again later; accepting and recording have connections of their own."""
     holders: list[str] = []
     failures: list[Exception] = []
-    async with PostgresInbox(postgres_url, handler_connections=1) as inbox:
+    async with manual_inbox(postgres_url, handler_connections=1) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -245,66 +116,11 @@ async def test_handlers_that_use_up_their_connections_keep_no_event_out(postgres
 
 
 @pytest.mark.asyncio
-async def test_one_event_that_the_database_refuses_spoils_no_other(postgres_url: str, admin: Any) -> None:
-    """What came together and shares a commit is kept without it."""
-    async with PostgresInbox(postgres_url) as inbox:
-        await admin.execute(
-            """
-            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN RAISE EXCEPTION 'secret row' USING ERRCODE = 'data_exception'; END $$;
-            CREATE TRIGGER refuse BEFORE INSERT ON leadpay_events FOR EACH ROW WHEN (NEW.id = 'event_3')
-                EXECUTE FUNCTION refuse()"""
-        )
-        adds = [asyncio.create_task(add(inbox, f"event_{number % 5}")) for number in range(10)]
-        adds[8].cancel()
-        adds[9].cancel()
-        results = await asyncio.gather(*adds, return_exceptions=True)
-        assert [result for result in results if isinstance(result, bool)] == [True] * 4 + [False] * 3
-        refused, *cancelled = (results[number] for number in (3, 8, 9))
-        assert [type(result) for result in cancelled] == [asyncio.CancelledError] * 2
-        assert isinstance(refused, InboxError)
-        assert str(refused) == "PostgreSQL failed: DataException (22000)"
-        assert "secret row" not in "".join(traceback.format_exception(refused))
-        assert (await inbox.stats()).by_state == {"waiting": 4}
-
-
-@pytest.mark.asyncio
-async def test_strict_isolation_is_no_obstacle(postgres_url: str) -> None:
-    """Where a database is serializable by default, what is in somebody's way is tried again."""
-    strict = f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable"
-    async with PostgresInbox(strict) as one, PostgresInbox(strict) as other:
-        event, body = event_of("event_1", payment="instant_payment_1")
-        results = await asyncio.gather(
-            *(inbox.add(event, body, received_at=RECEIVED) for _ in range(20) for inbox in (one, other))
-        )
-        assert sum(results) == 1
-
-
-@pytest.mark.asyncio
-async def test_a_hint_comes_from_another_process_and_again_after_a_cut(postgres_url: str, admin: Any) -> None:
-    """Waiting ends early although nothing was added here."""
-    clock = HandClock()
-    async with PostgresInbox(postgres_url, clock=clock) as hears, PostgresInbox(postgres_url, listen=False) as tells:
-        await hears.wait_for_work(5)  # It listens now, and says that something may have come before.
-        for event_id in ("event_1", "event_2"):
-            waiting = asyncio.create_task(hears.wait_for_work(30))
-            await asyncio.sleep(0)
-            await add(tells, event_id)
-            await asyncio.wait_for(waiting, 30)
-            if event_id == "event_1":
-                await cut(admin)
-                await until(lambda: clock.sleepers)
-                clock.move(LISTEN_AGAIN_SECONDS)
-                await hears.wait_for_work(5)
-        await tells.wait_for_work(0.001)
-
-
-@pytest.mark.asyncio
 @pytest.mark.parametrize("event_id", ["nul\0and\\0back\\", "ü" * 300 + "x" * 50_000, "Ω\N{PILE OF POO}" * 90, "'; --"])
-async def test_every_authentic_event_can_be_kept(postgres_url: str, event_id: str) -> None:
+async def test_every_authentic_event_can_be_stored(postgres_url: str, event_id: str) -> None:
     """Whatever its ID and times: it is found, handled once, and known when it comes again."""
     seen: list[str] = []
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         bench = Bench(inbox)
 
         @bench.router.on("*")
@@ -328,16 +144,141 @@ async def test_every_authentic_event_can_be_kept(postgres_url: str, event_id: st
 
 
 @pytest.mark.asyncio
-async def test_reasons_errors_and_times_of_any_kind_can_be_kept(postgres_url: str) -> None:
+async def test_any_reason_error_and_time_can_be_stored(postgres_url: str) -> None:
     """NUL comes back; half a character does not; a time for ever away is far away."""
-    async with PostgresInbox(postgres_url) as inbox:
+    async with manual_inbox(postgres_url) as inbox:
         await add(inbox, "event_1")
         (claim,) = await inbox.claim(1, now=NOW, lease=1e300)
         odd = HandlerRun(handler="a\0:\\0", state="waiting", attempts=2**40, due_at=1e300, error="nul\0 and \udc80")
         await inbox.record_result(claim.lease, "event_1", odd, closes=None, now=NOW)
-        kept = (await Bench(inbox).kept("event_1")).handlings["a\0:\\0"]
+        kept = (await Bench(inbox).kept("event_1")).handler_runs["a\0:\\0"]
         assert (kept.attempts, kept.error) == (2**40, "nul\0 and ?")
         assert kept.due_at is not None
         assert kept.due_at > 2e11
         assert await inbox.discard("event_1", reason="nul\0", now=NOW)
         assert (await Bench(inbox).kept("event_1")).reason == "nul\0"
+
+
+PAYMENT = "instant_payment_1"
+
+
+IDLE_LIMIT = "300ms"
+"""How long a client may be silent here: longer than a busy machine takes to claim."""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("does", ["record_result", "replay"])
+async def test_a_paused_client_that_holds_a_lock_is_disconnected(postgres_url: str, does: str) -> None:
+    """A process is paused before its commit: the payment's next event is accepted and claimed all the same."""
+    paused: Any = await psycopg.AsyncConnection.connect(postgres_url)
+    async with manual_inbox(postgres_url) as inbox:
+        bench = Bench(inbox)
+        await bench.receive("event_1", payment=PAYMENT)
+        (claim,) = await inbox.claim(1, now=NOW, lease=1)
+        done = HandlerRun(handler="a:b", state="done", attempts=1)
+        if does == "record_result":
+            given: Any = {"lease": claim.lease, "event_id": "event_1", "run": done, "closes": "done", "now": NOW}
+            await PostgresQueries().record_result(paused, **given, idle_limit=IDLE_LIMIT)
+        else:
+            await paused.execute(queries.LOCK, {"id": "event_1", "idle_limit": IDLE_LIMIT})
+        assert await inbox.claim(1, now=NOW + 1, lease=1) == []
+        assert await asyncio.wait_for(bench.receive("event_2", payment=PAYMENT), 1)
+        (claim,) = await inbox.claim(1, now=NOW + 1, lease=1)
+        assert [one.event_id for one in claim.events] == ["event_1", "event_2"]
+    await paused.close()
+
+
+@pytest.mark.asyncio
+async def test_a_replay_waits_for_a_purge_of_the_same_event(postgres_url: str, admin: Any) -> None:
+    """Nothing is brought back whose body has just gone."""
+    async with manual_inbox(postgres_url) as inbox:
+        bench = Bench(inbox)
+        await bench.receive("event_1")
+        await inbox.discard("event_1", reason="a test", now=NOW)
+        async with admin.transaction():
+            assert await PostgresQueries().purge(admin, before=RECEIVED + timedelta(days=1)) == 1
+            waits = "SELECT FROM pg_locks WHERE NOT granted"
+            replaying = asyncio.create_task(inbox.replay("event_1", now=NOW))
+            async with asyncio.timeout(30):
+                while await (await admin.execute(waits)).fetchone() is None:  # noqa: ASYNC110 - the server knows
+                    await asyncio.sleep(0.001)
+        assert not await replaying
+        assert await bench.state("event_1") == "discarded"
+
+
+@pytest.mark.asyncio
+async def test_a_claim_reads_events_by_a_snapshot_newer_than_its_lock(postgres_url: str, admin: Any) -> None:
+    """An event that another worker finishes while a claim is under way is not handled again."""
+    async with manual_inbox(postgres_url) as late, manual_inbox(postgres_url) as punctual:
+        bench = Bench(punctual)
+        await bench.receive("event_1", payment=PAYMENT)
+        # The late claim's statement, with a snapshot of its own, stops before it locks the key.
+        await admin.execute(
+            "CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(7); SELECT true'"
+        )
+        slow = queries.CLAIM.replace("due_at <=", "gate() AND due_at <=", 1)
+        async with admin.transaction():
+            await admin.execute("SELECT pg_advisory_xact_lock(7)")
+            paused = PostgresQueries(database_clock=False)
+            claiming = asyncio.create_task(late.database.run(partial(_claim_by, paused, slow)))
+            async with asyncio.timeout(30):
+                while await (await admin.execute("SELECT FROM pg_locks WHERE NOT granted")).fetchone() is None:  # noqa: ASYNC110 - the server knows
+                    await asyncio.sleep(0.001)
+            (claim,) = await punctual.claim(1, now=NOW, lease=1)
+            done = HandlerRun(handler="a:b", state="done", attempts=1)
+            await punctual.record_result(claim.lease, "event_1", done, closes="done", now=NOW)
+            await punctual.release(claim.lease, due_at=None, now=NOW)
+            await bench.receive("event_2", payment=PAYMENT)
+        (claim,) = await claiming
+        assert [one.event_id for one in claim.events] == ["event_2"]
+        assert list(claim.latest_versions) == ["a:b"]
+
+
+async def _claim_by(given: PostgresQueries, sql: str, connection: Any) -> list[Claim]:
+    """Claim, with another statement for the lease."""
+
+    class Replacing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(connection, name)
+
+        async def execute(self, query: str, params: Any) -> Any:
+            return await connection.execute(sql if query == queries.CLAIM else query, params)
+
+    return await given.claim(cast("Any", Replacing()), limit=1, now=NOW, seconds=1)
+
+
+@pytest.mark.asyncio
+async def test_leases_and_due_times_go_by_the_database_s_clock(postgres_url: str) -> None:
+    """A worker whose clock is five minutes ahead takes no lease over, and one that is behind waits no longer."""
+    async with PostgresInbox(postgres_url) as inbox:
+        now = {"ahead": NOW + 300, "behind": NOW - 300}
+        event, body = event_of("event_1", payment=PAYMENT)
+        await inbox.add(event, body, received_at=RECEIVED + timedelta(days=9_000))
+        (claim,) = await inbox.claim(1, now=now["behind"], lease=60)
+        assert await inbox.claim(1, now=now["ahead"], lease=60) == []
+        waiting = HandlerRun(handler="a:b", state="waiting", attempts=1, due_at=now["behind"] + 60)
+        await inbox.record_result(claim.lease, "event_1", waiting, closes=None, now=now["behind"])
+        await inbox.release(claim.lease, due_at=now["behind"] + 0.05, now=now["behind"])
+        claims: list[Claim] = []
+        async with asyncio.timeout(30):
+            while not claims:
+                claims = await inbox.claim(1, now=now["ahead"], lease=60)
+                await asyncio.sleep(0.01)
+        (run,) = claims[0].events[0].handler_runs.values()
+        assert run.due_at == pytest.approx(now["ahead"] + 60, abs=30)
+
+
+@pytest.mark.asyncio
+async def test_an_update_that_changes_no_row_fails_and_is_rolled_back(postgres_url: str, admin: Any) -> None:
+    """A trigger of the database's owner keeps the event as it is: no success is reported."""
+    async with manual_inbox(postgres_url) as inbox:
+        bench = Bench(inbox)
+        await bench.receive("event_1", payment=PAYMENT)
+        await admin.execute(
+            """
+            CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            CREATE TRIGGER skip BEFORE UPDATE ON leadpay_events FOR EACH ROW EXECUTE FUNCTION skip()"""
+        )
+        with pytest.raises(InboxError, match="another program"):
+            await inbox.discard("event_1", reason="a test", now=NOW)
+        assert await bench.state("event_1") == "waiting"

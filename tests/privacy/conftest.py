@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.privacy.leaks import LeakDetector
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 
 class Collector(logging.Handler):
@@ -24,7 +24,7 @@ class Collector(logging.Handler):
 @pytest.fixture
 def leaks(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Iterator[LeakDetector]:
     """Check printed text, log records of every logger, observations, spans and metrics at the end of the test."""
-    told = Told()
+    told = RecordedTelemetry()
     detector = LeakDetector(told)
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="leadpay")

@@ -23,7 +23,7 @@ from urllib.parse import unquote_plus
 
 from leadpay.instrumentation import Observation
 from leadpay.models import Agent, Party
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 NAME, OTHER_NAME = "Wilhelmina Quillfeather", "Ottoline Brackenbury"
 ACCOUNT, OTHER_ACCOUNT = "70551234987612345", "88660011223344556"
@@ -77,7 +77,7 @@ def format_error(error: BaseException) -> str:
 class LeakDetector:
     """Collects logs, observations, spans, metrics and recorded objects, and finds canaries in them."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: RecordedTelemetry) -> None:
         self.told = told
         self.observations: list[Observation] = []
         self.canaries = dict(CANARIES)

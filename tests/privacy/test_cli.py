@@ -19,7 +19,6 @@ from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.plugins import load_plugins
 from leadpay.webhooks.router import WebhookRouter
-from tests.inbox.gates import until
 from tests.privacy.leaks import (
     AGENT,
     CANARIES,
@@ -34,6 +33,7 @@ from tests.privacy.leaks import (
     LeakDetector,
     find_canaries,
 )
+from tests.support.gates import until
 from tests.support.installed import Installed
 from tests.support.webhook_endpoint import WebhookEndpoint
 
@@ -113,7 +113,7 @@ async def test_stored_events_are_printed_without_personal_data(
         (claim,) = await inbox.claim(1, now=datetime.now(UTC).timestamp(), lease=60)
         dead = HandlerRun(handler="shop:book", state="dead", attempts=1, error="ValueError")
         await inbox.record_result(claim.lease, "event_1", dead, closes="dead", now=0.0)
-        await inbox.release(claim.lease, due_at=None)
+        await inbox.release(claim.lease, due_at=None, now=datetime.now(UTC).timestamp())
     for command in (("stats",), ("list",), ("list", "--json"), ("show", "event_1"), ("replay", "--dead")):
         await invoke("inbox", *command)
     await invoke("inbox", "discard", "event_1", "--reason", REASON)

@@ -127,7 +127,7 @@ async def test_the_lifecycle_of_a_payment_leaks_no_personal_data(leaks: LeakDete
 
 async def record_dead_letters(stored: list[Any], leaks: LeakDetector) -> None:
     """Record dead letters without their bodies, which are allowed to have personal data."""
-    ended = [(one.state, handling.error) for one in stored for handling in one.handlings.values()]
+    ended = [(one.state, handling.error) for one in stored for handling in one.handler_runs.values()]
     assert {state for state, _ in ended} >= {"dead", "waiting"}
     assert REASON in [error for _, error in ended]
     errors = [error for _, error in ended if error not in {None, REASON}]
@@ -135,7 +135,7 @@ async def record_dead_letters(stored: list[Any], leaks: LeakDetector) -> None:
     assert any("TimeoutError" in str(error) for error in errors)
     leaks.record(dead_letters="\n".join(map(str, errors)))
     assert {"name", "other account number", "details"} <= find_canaries(b"".join(one.body for one in stored).decode())
-    leaks.record(stored=[attrs.evolve(one, handlings={}) for one in stored])
+    leaks.record(stored=[attrs.evolve(one, handler_runs={}) for one in stored])
 
 
 class _InstantClock:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from leadpay.sandbox.models import Reason
 from tests.support.api_client import PAYMENTS, SIMULATE, ApiClient
 
 DAY = 86_400
@@ -285,3 +286,12 @@ def test_no_return_is_requested_of_what_was_returned(api: ApiClient) -> None:
     for payment in (sent, rejected):
         path = f"{PAYMENTS}/{payment['id']}/request_return"
         assert api.problem("POST", path, {"reason": "duplication"})[0] == 422
+
+
+def test_a_simulation_refuses_a_reason_that_is_on_no_list(api: ApiClient) -> None:
+    """Neither a return nor a return request has it."""
+    sent, incoming = api.send(), api.receive()
+    with pytest.raises(ValueError, match="reason of a return"):
+        api.bank.simulate_return(sent["id"], Reason("bad_mood"))
+    with pytest.raises(ValueError, match="reason of a return request"):
+        api.bank.simulate_return_request(incoming["id"], Reason("bad_mood"))

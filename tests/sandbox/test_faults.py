@@ -16,6 +16,11 @@ from tests.support.api_client import EVENTS, PAYMENTS, ApiClient
         ("response_lost:send:3", Fault(kind="response_lost", operation="send", times=3)),
         ("slow:10%:value=2", Fault(kind="slow", probability=0.1, value=2)),
         (" rate_limited:*:2 ", Fault(kind="rate_limited", times=2, value=1)),
+        (
+            "proxy_error:send:status=413:type=text/plain:body=a:b",
+            Fault(kind="proxy_error", operation="send", status=413, content_type="text/plain", body="a:b"),
+        ),
+        ("bad_gateway", Fault(kind="bad_gateway", status=502, body="<html>502</html>")),
         ("webhook_duplicate:webhook", Fault(kind="webhook_duplicate", operation="webhook")),
     ],
 )
@@ -26,12 +31,35 @@ def test_a_fault_is_read_from_its_text(text: str, fault: Fault) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["lost", "", "slow:0", "slow:-1", "slow:x%", "slow:value=y", "slow:101%", "slow:value=-1", "slow:a b", "slow:s3nd"],
+    [
+        "lost",
+        "",
+        "slow:0",
+        "slow:-1",
+        "slow:x%",
+        "slow:value=y",
+        "slow:101%",
+        "slow:value=-1",
+        "slow:a b",
+        "slow:s3nd",
+        "proxy_error:status=x",
+        "proxy_error:status=200",
+    ],
 )
 def test_an_invalid_fault_is_refused(text: str) -> None:
     """A typo must not give a fault that never happens."""
     with pytest.raises(ValueError, match="fault"):
         parse(text)
+
+
+def test_a_fault_is_added_with_fields() -> None:
+    """They change a fault, or add to its text."""
+    faults = Faults(lambda: 0.0)
+    faults.add("proxy_error", operation="send", status=405)
+    faults.add(Fault(kind="slow"), value=2)
+    found = [faults.trigger(("proxy_error", "slow"), "send") for _ in range(1)]
+    assert found == [Fault(kind="proxy_error", operation="send", status=405)]
+    assert faults.trigger(("slow",), "list") == Fault(kind="slow", value=2)
 
 
 def test_every_kind_is_described() -> None:
@@ -81,3 +109,16 @@ def test_unknown_values_and_fields_are_on_no_list(api: ApiClient) -> None:
     assert payment["id"] == rejected["id"]
     assert payment["rejection"]["reason"] == "account_closed_as_never_before"
     assert shown["added_tomorrow"] == payment["creditor"]["added_tomorrow"] == {"by": ["the bank"]}
+
+
+def test_one_object_of_a_list_is_unreadable(api: ApiClient) -> None:
+    """Its status has the wrong type; its neighbours stay as they are, and an empty list does not use up the fault."""
+    api.faults.add("unreadable_object")
+    assert api.call("GET", PAYMENTS)["objects"] == []
+    for _ in range(3):
+        api.send()
+    shown = json.loads(api.respond("GET", PAYMENTS, validated=False).body)
+    assert [payment["status"] for payment in shown["objects"]] == ["created", 7, "created"]
+    api.advance()
+    shown = json.loads(api.respond("GET", EVENTS, query=[("limit", "2")], validated=False).body)
+    assert [event["object"]["status"] for event in shown["objects"]] == ["posted", 7]

@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.support.api_client import INCOMING, ORDER, PAYMENTS, SIMULATE, ApiClient
+from tests.support.api_client import EVENTS, INCOMING, ORDER, PAYMENTS, SIMULATE, ApiClient
 
 
 def test_a_body_of_another_type_is_refused(api: ApiClient) -> None:
@@ -82,6 +82,9 @@ def test_a_key_is_in_progress_until_its_response_is_sent(api: ApiClient) -> None
         ("server_error_after", 500, 1),
         ("bad_gateway", 502, 0),
         ("bad_gateway_after", 502, 1),
+        ("proxy_error:status=405", 405, 0),
+        ("proxy_error_after:status=499", 499, 1),
+        ("source_ip_refused", 403, 0),
         ("in_progress", 409, 0),
         ("token_expired", 401, 0),
     ],
@@ -107,7 +110,20 @@ def test_an_error_comes_before_or_after_the_request_is_processed(
     assert len(api.bank.payments) == 1
 
 
-@pytest.mark.parametrize("kind", ["cut_before", "response_lost", "response_cut", "slow", "webhook_first"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(
+            "cut_before",
+            "response_lost",
+            "response_cut",
+            "slow",
+            "late_response",
+            "unsolicited_response",
+            "webhook_first",
+        ),
+    ],
+)
 def test_a_fault_of_the_connection_goes_with_the_response(api: ApiClient, kind: str) -> None:
     """A refusal causes no webhook that could come first."""
     api.faults.add(f"{kind}:send:1")
@@ -117,6 +133,72 @@ def test_a_fault_of_the_connection_goes_with_the_response(api: ApiClient, kind: 
     assert response.fault is not None
     assert response.fault.kind == kind
     assert len(api.bank.payments) == (kind != "cut_before")
+
+
+def test_a_proxys_response_is_as_it_was_asked_for(api: ApiClient) -> None:
+    """Its status, content type and body can be chosen."""
+    api.faults.add("proxy_error:1:status=418:type=text/plain:body=no: go away")
+    api.faults.add("proxy_error", times=1, status=451, content_type="application/json", body='{"blocked": true}')
+    first, second = [api.respond("GET", PAYMENTS, validated=False) for _ in range(2)]
+    assert (first.status, first.headers, first.body) == (418, (("Content-Type", "text/plain"),), b"no: go away")
+    assert (second.status, second.body) == (451, b'{"blocked": true}')
+
+
+def test_a_foreign_response_is_about_another_object(api: ApiClient) -> None:
+    """The request was processed, and its key gives the right response afterwards."""
+    earlier = api.send(amount=1)
+    api.faults.add("foreign_response:send:1")
+    foreign = json.loads(api.respond("POST", PAYMENTS, ORDER, key="k").body)
+    assert foreign == api.retrieve(earlier)
+    assert api.call("POST", PAYMENTS, ORDER, key="k")["amount"] == ORDER["amount"]
+    assert len(api.bank.payments) == 2
+
+
+def test_a_foreign_response_needs_no_other_payment(api: ApiClient) -> None:
+    """Then it is about one of another client; a list or an empty response is never foreign."""
+    api.faults.add("foreign_response")
+    api.call("GET", PAYMENTS)
+    api.call("POST", f"{SIMULATE}/incoming", INCOMING)
+    assert api.faults.triggered == {}
+    payment = api.send()
+    [made] = api.bank.payments.all()
+    assert (payment["id"], payment["amount"]) == (f"{made.id}0", made.amount + 1)
+    path = f"{PAYMENTS}/check_availability"
+    assert api.call("POST", path, {"routing_number": "111000111"}, key=None)["routing_number"] == "000000000"
+    api.advance()
+    event = api.bank.events.all()[0]
+    assert api.call("GET", f"{EVENTS}/{event.id}")["id"] == f"{event.id}0"
+
+
+@pytest.mark.parametrize(("kind", "headers"), [("rate_limit", {"Retry-After": "1"}), ("rate_limit_silent", {})])
+def test_a_rate_limit_refuses_what_is_over_it(api: ApiClient, kind: str, headers: dict[str, str]) -> None:
+    """After a second, the next requests are served again; other operations have no limit."""
+    api.faults.add(f"{kind}:list:value=2")
+    responses = [api.respond("GET", PAYMENTS, validated=False) for _ in range(4)]
+    assert [response.status for response in responses] == [200, 200, 429, 429]
+    assert {name: value for name, value in responses[-1].headers if name == "Retry-After"} == headers
+    api.send()
+    api.advance(1)
+    assert api.respond("GET", PAYMENTS).status == 200
+
+
+def test_a_rate_limit_for_all_operations_counts_them_together(api: ApiClient) -> None:
+    """A send uses up what a list could have used."""
+    api.faults.add("rate_limit", value=1)
+    api.advance(1)
+    api.send()
+    assert api.respond("GET", PAYMENTS, validated=False).status == 429
+
+
+def test_a_forgotten_key_makes_another_payment(api: ApiClient) -> None:
+    """Before that time, the same key leads to the same payment."""
+    api.faults.add("key_forgotten:value=3600")
+    first = api.call("POST", PAYMENTS, ORDER, key="k")
+    api.advance(3599)
+    assert api.call("POST", PAYMENTS, ORDER, key="k") == first
+    api.advance(1)
+    assert api.call("POST", PAYMENTS, ORDER, key="k")["id"] != first["id"]
+    assert api.faults.triggered == {"key_forgotten": 1}
 
 
 def test_an_empty_response_has_no_data_faults(api: ApiClient) -> None:

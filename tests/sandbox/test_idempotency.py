@@ -16,7 +16,7 @@ def keys() -> IdempotencyKeys:
 def test_a_finished_key_gives_its_response_again(keys: IdempotencyKeys) -> None:
     """The request is not new a second time."""
     assert keys.begin("k", "request") is None
-    keys.finish("k", DONE)
+    keys.finish("k", DONE, 100.0)
     assert keys.begin("k", "request") == DONE
 
 
@@ -32,7 +32,7 @@ def test_a_key_belongs_to_one_request(keys: IdempotencyKeys) -> None:
     keys.begin("k", "request")
     with pytest.raises(ApiProblem, match="422 idempotency_error"):
         keys.begin("k", "another")
-    keys.finish("k", DONE)
+    keys.finish("k", DONE, 100.0)
     with pytest.raises(ApiProblem, match="422 idempotency_error"):
         keys.begin("k", "another")
 
@@ -40,5 +40,16 @@ def test_a_key_belongs_to_one_request(keys: IdempotencyKeys) -> None:
 def test_an_error_frees_the_key(keys: IdempotencyKeys) -> None:
     """Another request can use it."""
     keys.begin("k", "request")
-    keys.finish("k", StoredResponse(400, b""))
+    keys.finish("k", StoredResponse(400, b""), 100.0)
+    assert keys.begin("k", "another") is None
+
+
+def test_a_key_has_an_age_once_it_is_finished(keys: IdempotencyKeys) -> None:
+    """A key that is forgotten can be used for another request."""
+    assert keys.age("k", 105.0) < 0
+    keys.begin("k", "request")
+    assert keys.age("k", 105.0) < 0
+    keys.finish("k", DONE, 100.0)
+    assert keys.age("k", 105.0) == 5
+    keys.forget("k")
     assert keys.begin("k", "another") is None

@@ -1,16 +1,13 @@
 """The bank on a port: what it sends, where a connection is cut, and how it starts and stops."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 import pytest
 
 from leadpay.models import Agent, Party
 from leadpay.sandbox import ManualClock, Sandbox
-from leadpay.sandbox.http_api import Response
-from leadpay.sandbox.server import MAX_BODY, _cut
+from leadpay.sandbox.server import MAX_BODY
 from tests.support.api_client import ORDER, PAYMENTS
 
 
@@ -89,12 +86,6 @@ async def test_a_fault_cuts_the_connection(fault: str, made: int) -> None:
                 await response.read()
         assert isinstance(caught.value, aiohttp.ClientPayloadError) == (fault == "response_cut:value=10")
         assert len(bank.bank.payments) == made
-
-
-def test_a_connection_that_is_gone_is_not_cut() -> None:
-    """A client may have disconnected meanwhile."""
-    gone: Any = SimpleNamespace(transport=None)
-    _cut(gone, Response(200, b""), 1)
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,7 @@
 """Access tokens: who gets one, what it allows, and when it ends."""
 
+import json
+
 import pytest
 
 from tests.support.api_client import CREDENTIALS, EVENTS, ORDER, PAYMENTS, TOKEN, ApiClient
@@ -31,9 +33,27 @@ def test_a_scope_allows_its_own_operations() -> None:
 
 
 def test_wrong_credentials_and_scopes_get_no_token(api: ApiClient) -> None:
-    """Each is refused by the token endpoint."""
-    assert api.problem("POST", TOKEN, {**CREDENTIALS, "client_secret": "\ud800"})[:2] == (401, "invalid_client")
+    """The token endpoint refuses them with 400 and a numeric status, as its description says."""
+    assert api.problem("POST", TOKEN, {**CREDENTIALS, "client_secret": "\ud800"})[:2] == (400, "invalid_client")
     assert api.problem("POST", TOKEN, {**CREDENTIALS, "scope": "all/of_it"})[:2] == (400, "invalid_scope")
+    response = api.respond("POST", TOKEN, {**CREDENTIALS, "client_id": "other"})
+    assert json.loads(response.body)["status"] == 400
+
+
+def test_a_scope_that_was_not_granted_gets_no_token() -> None:
+    """A program without event/read can still ask for a token for payments."""
+    api = ApiClient(scopes=frozenset({"instant_payment/read_write"}))
+    both = "instant_payment/read_write event/read"
+    assert api.problem("POST", TOKEN, {**CREDENTIALS, "scope": both})[:2] == (400, "invalid_scope")
+    api.token = api.log_in(scope="instant_payment/read_write")
+    assert api.send()["status"] == "created"
+
+
+def test_a_fault_refuses_a_token(api: ApiClient) -> None:
+    """The refusal is the documented one, though the credentials are right."""
+    api.faults.add("token_refused:1")
+    assert api.problem("POST", TOKEN, CREDENTIALS)[:2] == (400, "parameters_invalid")
+    assert api.log_in()
 
 
 def test_a_token_has_the_scopes_that_were_asked_for(api: ApiClient) -> None:

@@ -12,7 +12,7 @@ import pytest
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Timeouts
 from leadpay.sandbox import ManualClock, Sandbox
-from tests.scenarios.test_sending import ClientClock
+from tests.scenarios.test_sending import Ahead
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "send.md"
 FAULTS = (
@@ -59,7 +59,7 @@ async def test_the_recipe_never_pays_twice_and_never_gives_a_payment_up(
     clock = ManualClock()
     async with (
         Sandbox(clock=clock, seed=1) as bank,
-        bank.client(clock=ClientClock(clock), retry=RetryPolicy(base=0.5), timeouts=Timeouts(deadline=8)) as lead,
+        bank.client(clock=Ahead(clock), retry=RetryPolicy(base=0.5), timeouts=Timeouts(deadline=8)) as lead,
     ):
         bank.faults.add(f"{fault}:send:30")
         await paying.pay_all(lead, orders)

@@ -15,7 +15,7 @@ from leadpay.sandbox import ManualClock, Sandbox
 from leadpay.webhooks.aiohttp import listening
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
-from tests.support.telemetry import Told
+from tests.support.telemetry import RecordedTelemetry
 
 POSTED = "instant_payment.posted"
 
@@ -29,7 +29,7 @@ async def inbox(request: pytest.FixtureRequest) -> AsyncIterator[SqliteInbox | N
 @pytest.mark.asyncio
 async def test_one_trace_links_a_send_with_its_retries_webhook_and_handler(inbox: Any) -> None:
     """Two lost responses, the payment, its webhook, the handler, and the handler's own call are linked."""
-    told = Told()
+    told = RecordedTelemetry()
     telemetry = told.telemetry
     clock, handled = ManualClock(), asyncio.Event()
     router = WebhookRouter("traced")

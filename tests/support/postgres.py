@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from leadpay.inbox import Inbox, open_inbox
 from leadpay.inbox.postgres import PostgresInbox
 
 
@@ -37,7 +38,7 @@ def serving(*, durable: bool = False) -> Iterator[str]:
                 connection.execute("SELECT pg_reload_conf()")
         yield url
     finally:
-        # At once: nobody needs what is in it, and a stop in peace takes seconds.
+        # At once: its data is thrown away, and an ordinary stop takes seconds.
         postmaster: Any = server.get_postmaster_info().process
         postmaster.send_signal(signal.SIGQUIT)
         postmaster.wait(10)
@@ -54,14 +55,24 @@ def fresh_schema(server: str) -> Iterator[str]:
         connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
 
 
+def manual_inbox(dsn: str, **options: Any) -> PostgresInbox:
+    """Make an inbox whose time is that of its callers, which tests move by hand."""
+    return PostgresInbox(dsn, database_clock=False, **options)
+
+
+def open_manual(url: str) -> Inbox:
+    """Choose an inbox by its URL, as ``open_inbox`` does, whose time is that of its callers."""
+    return manual_inbox(url) if url.startswith("postgres") else open_inbox(url)
+
+
 @contextmanager
 def impatient(inbox: PostgresInbox) -> Iterator[None]:
-    """Have the inbox wait a tenth of a second for its database; more where an answer is expected."""
-    inbox.answer_seconds, usual = 0.1, inbox.answer_seconds
+    """Have the inbox wait a tenth of a second for its database; more where a response is expected."""
+    inbox.database.response_seconds, usual = 0.1, inbox.database.response_seconds
     try:
         yield
     finally:
-        inbox.answer_seconds = usual
+        inbox.database.response_seconds = usual
 
 
 async def backends(admin: Any) -> list[int]:

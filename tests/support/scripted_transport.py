@@ -41,7 +41,7 @@ PAYMENT: dict[str, Any] = {
     "created_at": "2027-01-15T08:00:00Z",
     "updated_at": "2027-01-15T08:00:01Z",
 }
-NO_ANSWER = NoAnswerError("no answer")
+NO_ANSWER = NoAnswerError("no response")
 NOT_SENT = RequestNotSentError("no connection")
 
 

@@ -1,4 +1,4 @@
-"""A Telemetry, and what came out of it."""
+"""A Telemetry, and the spans and metrics that it recorded."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from leadpay.otel import Telemetry
 
 
-class Told:
+class RecordedTelemetry:
     """OpenTelemetry's SDK with everything kept in memory."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    made = Told()
+def recorded() -> Iterator[RecordedTelemetry]:
+    made = RecordedTelemetry()
     yield made
     made.close()

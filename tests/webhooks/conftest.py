@@ -1,4 +1,4 @@
-"""What every test of hearing needs: signed events, and a clock that stands still."""
+"""Signed events, and a clock that stands still."""
 
 import json
 from collections.abc import Callable

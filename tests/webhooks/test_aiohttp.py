@@ -21,17 +21,17 @@ Body = Callable[..., bytes]
 Signed = Callable[..., dict[str, str]]
 
 
-class WebhookEndpoint:
-    """A receiver that writes down what it heard."""
+class Endpoint:
+    """A receiver that notes the events that it handled."""
 
     def __init__(self, clock: Any, secret: str = SECRET, **kwargs: Any) -> None:
-        self.heard: list[str] = []
+        self.handled: list[str] = []
         self.steps: list[str] = []
-        router = WebhookRouter("ear")
+        router = WebhookRouter("endpoint")
 
         @router.unhandled
         async def note(event: Any) -> None:
-            self.heard.append(event.id)
+            self.handled.append(event.id)
 
         @router.lifespan
         @asynccontextmanager
@@ -53,7 +53,7 @@ async def serving(app: web.Application) -> AsyncIterator[TestClient[Any, Any]]:
 @pytest.mark.asyncio
 async def test_several_mounts_and_secrets_live_in_one_application(clock: Any, make_body: Body, signed: Signed) -> None:
     """One receiver at two paths and another with its own secret; lifespans are entered once and left."""
-    app, one, two = web.Application(client_max_size=10), WebhookEndpoint(clock), WebhookEndpoint(clock, "whsec_second")
+    app, one, two = web.Application(client_max_size=10), Endpoint(clock), Endpoint(clock, "whsec_second")
     mount(app, one.receiver)
     mount(app, one.receiver, path="/again")
     mount(app, two.receiver, path="/second")
@@ -66,11 +66,11 @@ async def test_several_mounts_and_secrets_live_in_one_application(clock: Any, ma
             ("/second", signed(body), 401),
             ("/second", signed(body, "whsec_second"), 200),
         ):
-            async with client.post(path, data=body, headers=headers) as answer:
-                assert (answer.status, await answer.text()) == (status, "")
-        async with client.get(PATH) as answer:
-            assert answer.status == 405
-    assert (one.heard, two.heard) == (["event_1"], ["event_1"])
+            async with client.post(path, data=body, headers=headers) as response:
+                assert (response.status, await response.text()) == (status, "")
+        async with client.get(PATH) as response:
+            assert response.status == 405
+    assert (one.handled, two.handled) == (["event_1"], ["event_1"])
     assert one.receiver.counts == {"accepted": 1, "duplicate": 1}
     assert one.steps == two.steps == ["enter", "leave"]
 
@@ -78,24 +78,24 @@ async def test_several_mounts_and_secrets_live_in_one_application(clock: Any, ma
 @pytest.mark.asyncio
 async def test_an_oversized_chunked_body_is_not_read_to_its_end(clock: Any, signed: Signed) -> None:
     """A body without a length is cut off at the limit, with 413."""
-    app, ear = web.Application(), WebhookEndpoint(clock, max_body_bytes=100)
-    mount(app, ear.receiver)
+    app, endpoint = web.Application(), Endpoint(clock, max_body_bytes=100)
+    mount(app, endpoint.receiver)
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(5):
             yield b"x" * 60
             await asyncio.sleep(0)
 
-    async with serving(app) as client, client.post(PATH, data=endless(), headers=signed(b"x")) as answer:
-        assert answer.status == 413
-    assert ear.receiver.counts == {"too_large": 1}
+    async with serving(app) as client, client.post(PATH, data=endless(), headers=signed(b"x")) as response:
+        assert response.status == 413
+    assert endpoint.receiver.counts == {"too_large": 1}
 
 
 @pytest.mark.asyncio
 async def test_a_body_in_chunks_is_put_together(clock: Any, make_body: Body, signed: Signed) -> None:
     """The signature holds over what came in several pieces."""
-    app, ear = web.Application(), WebhookEndpoint(clock)
-    mount(app, ear.receiver)
+    app, endpoint = web.Application(), Endpoint(clock)
+    mount(app, endpoint.receiver)
     body = make_body()
     async with serving(app) as client:
         reader, writer = await asyncio.open_connection(client.host, client.port)
@@ -108,14 +108,14 @@ async def test_a_body_in_chunks_is_put_together(clock: Any, make_body: Body, sig
         assert b" 200 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
-    assert ear.heard == ["event_1"]
+    assert endpoint.handled == ["event_1"]
 
 
 @pytest.mark.asyncio
 async def test_a_body_that_is_cut_off_is_counted(clock: Any, make_body: Body, signed: Signed) -> None:
     """A sender that hangs up in the middle causes no error of ours, and nothing runs."""
-    app, ear = web.Application(), WebhookEndpoint(clock)
-    mount(app, ear.receiver)
+    app, endpoint = web.Application(), Endpoint(clock)
+    mount(app, endpoint.receiver)
     body = make_body()
     runner = web.AppRunner(app)  # unlike a TestServer, it does not cancel handlers whose sender hangs up
     await runner.setup()
@@ -130,12 +130,12 @@ async def test_a_body_that_is_cut_off_is_counted(clock: Any, make_body: Body, si
         await asyncio.sleep(0.02)
         writer.close()
         async with asyncio.timeout(5):
-            while not ear.receiver.counts:  # noqa: ASYNC110 - a counter has no event to wait for
+            while not endpoint.receiver.counts:  # noqa: ASYNC110 - a counter has no event to wait for
                 await asyncio.sleep(0.005)
     finally:
         await runner.cleanup()
-    assert ear.receiver.counts == {"cut_off": 1}
-    assert ear.heard == []
+    assert endpoint.receiver.counts == {"cut_off": 1}
+    assert endpoint.handled == []
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_a_body_that_is_cut_off_is_counted(clock: Any, make_body: Body, si
     ],
 )
 @pytest.mark.asyncio
-async def test_the_allow_list_trusts_no_header_unless_told(  # noqa: PLR0917 - fixtures
+async def test_the_allow_list_trusts_no_header_by_default(  # noqa: PLR0917 - fixtures
     clock: Any,
     make_body: Body,
     signed: Signed,
@@ -159,13 +159,13 @@ async def test_the_allow_list_trusts_no_header_unless_told(  # noqa: PLR0917 - f
     status: int,
 ) -> None:
     """X-Forwarded-For counts only behind a trusted proxy; a refused address is counted."""
-    app, ear = web.Application(), WebhookEndpoint(clock)
-    mount(app, ear.receiver, allow=allow, trusted_proxies=proxies)
+    app, endpoint = web.Application(), Endpoint(clock)
+    mount(app, endpoint.receiver, allow=allow, trusted_proxies=proxies)
     body = make_body()
     headers = signed(body) | ({"X-Forwarded-For": forwarded} if forwarded else {})
-    async with serving(app) as client, client.post(PATH, data=body, headers=headers) as answer:
-        assert answer.status == status
-    assert ear.receiver.counts == ({"accepted": 1} if status == 200 else {"address": 1})
+    async with serving(app) as client, client.post(PATH, data=body, headers=headers) as response:
+        assert response.status == status
+    assert endpoint.receiver.counts == ({"accepted": 1} if status == 200 else {"address": 1})
 
 
 @pytest.mark.parametrize(("proxies", "status"), [([], 403), (["unix"], 200)])
@@ -174,8 +174,8 @@ async def test_a_unix_socket_has_no_address_but_can_be_trusted(  # noqa: PLR0917
     clock: Any, make_body: Body, signed: Signed, tmp_path: Path, proxies: list[str], status: int
 ) -> None:
     """Behind a proxy on a Unix socket, its header is believed only if it is named."""
-    app, ear = web.Application(), WebhookEndpoint(clock)
-    mount(app, ear.receiver, allow=["10.1.1.1"], trusted_proxies=proxies)
+    app, endpoint = web.Application(), Endpoint(clock)
+    mount(app, endpoint.receiver, allow=["10.1.1.1"], trusted_proxies=proxies)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "s")).start()
@@ -184,34 +184,34 @@ async def test_a_unix_socket_has_no_address_but_can_be_trusted(  # noqa: PLR0917
     connector = aiohttp.UnixConnector(str(tmp_path / "s"))
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        session.post(f"http://x{PATH}", data=body, headers=headers) as answer,
+        session.post(f"http://x{PATH}", data=body, headers=headers) as response,
     ):
-        assert answer.status == status
+        assert response.status == status
     await runner.cleanup()
 
 
 def test_an_address_that_cannot_be_read_is_refused_at_once(clock: Any) -> None:
-    """A slip in the allow-list is an error before the application starts."""
+    """A malformed allow-list is an error before the application starts."""
     with pytest.raises(ConfigurationError, match="allow"):
-        mount(web.Application(), WebhookEndpoint(clock).receiver, allow=["bank.example"])
+        mount(web.Application(), Endpoint(clock).receiver, allow=["bank.example"])
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_receiver_listens_on_a_port_of_its_own(host: str, clock: Any, make_body: Body, signed: Signed) -> None:
-    """Its URL is where to send webhooks, its lifespans last as long, and afterwards nobody is there."""
-    ear, body = WebhookEndpoint(clock), make_body()
-    async with listening(ear.receiver, host=host, path="/here") as url, aiohttp.ClientSession() as session:
+    """Its URL is where to send webhooks, its lifespans last as long, and the port is closed afterwards."""
+    endpoint, body = Endpoint(clock), make_body()
+    async with listening(endpoint.receiver, host=host, path="/here") as url, aiohttp.ClientSession() as session:
         assert url.endswith("/here")
-        async with session.post(url, data=body, headers=signed(body)) as answer:
-            assert answer.status == 200
-    assert ear.steps == ["enter", "leave"]
+        async with session.post(url, data=body, headers=signed(body)) as response:
+            assert response.status == 200
+    assert endpoint.steps == ["enter", "leave"]
 
 
 @pytest.mark.asyncio
 async def test_a_port_that_is_taken_leaves_nothing_running(clock: Any) -> None:
     """The lifespans are left, and the error comes through."""
-    one, two = WebhookEndpoint(clock), WebhookEndpoint(clock)
+    one, two = Endpoint(clock), Endpoint(clock)
     async with listening(one.receiver) as url:
         with pytest.raises(OSError, match="address already in use"):
             await listening(two.receiver, port=int(url.split(":")[2].partition("/")[0])).__aenter__()

@@ -1,25 +1,18 @@
-"""The front door of ``leadpay.webhooks``."""
-
-import importlib
+"""The public names of ``leadpay.webhooks``."""
 
 import pytest
 
 from leadpay import webhooks
 
 
-def test_all_names_are_sorted_and_complete() -> None:
-    """``__all__`` lists what can be found, in order, and dir() shows the same."""
-    assert webhooks.__all__ == sorted(webhooks._HOMES) == dir(webhooks)
-
-
-@pytest.mark.parametrize("name", webhooks.__all__)
-def test_each_name_is_what_its_module_defines(name: str) -> None:
-    """A name gives the very object of the module where it lives, each time."""
-    home = importlib.import_module(f"leadpay.webhooks.{webhooks._HOMES[name]}")
-    assert webhooks.__getattr__(name) is getattr(webhooks, name) is getattr(home, name)
+def test_all_names_resolve_and_are_sorted() -> None:
+    """``__all__`` and ``dir()`` list the same names, and each can be imported."""
+    assert webhooks.__all__ == sorted(webhooks.__all__) == dir(webhooks)
+    for name in webhooks.__all__:
+        assert getattr(webhooks, name) is not None
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """A slip is reported as for any module."""
+    """A misspelled name raises, and is a type error too."""
     with pytest.raises(AttributeError, match=r"module 'leadpay.webhooks' has no attribute 'verfy'"):
-        _ = webhooks.verfy
+        webhooks.verfy  # type: ignore[attr-defined]  # noqa: B018 - the access is the test

@@ -1,4 +1,4 @@
-"""Who is calling, behind how many proxies."""
+"""The caller's address behind proxies, and whether it is allowed."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_only_what_trusted_proxies_wrote_is_believed(
     assert AllowList.of([BANK], proxies).allows(peer, forwarded) is allowed
 
 
-def test_networks_can_be_allowed_and_an_empty_list_allows_nobody() -> None:
+def test_networks_can_be_allowed_and_an_empty_list_allows_none() -> None:
     """Networks are taken as well as addresses; a list without any refuses all."""
     assert AllowList.of(["34.0.0.0/8", "2001:db8::/32"]).allows("2001:db8::5", [])
     assert not AllowList.of([]).allows(BANK, [])

@@ -1,4 +1,4 @@
-"""Bytes and headers to a status code: every code, duplicates, and what is counted and logged."""
+"""From bytes and headers to a status code: every code, duplicates, and what is counted, logged and observed."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from leadpay.errors import ConfigurationError, RouterError
+from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observation, WebhookReceived
 from leadpay.webhooks import receiver as module
 from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.receiver import WebhookReceiver
@@ -21,16 +22,16 @@ Signed = Callable[..., dict[str, str]]
 
 
 class Bell:
-    """A handler that can be told how to end, and that counts how often it ran."""
+    """A handler that waits or fails if a test says so, and that counts how often it ran."""
 
     def __init__(self) -> None:
         self.router = WebhookRouter("bell")
         self.router.unhandled(self.ring)
-        self.contexts: list[Context] = []
+        self.contexts: list[Context[Any, Any]] = []
         self.gate: asyncio.Event | None = None
         self.error: Exception | None = None
 
-    async def ring(self, event: Any, context: Context) -> None:
+    async def ring(self, event: Any, context: Context[Any, Any]) -> None:
         """Handle."""
         self.contexts.append(context)
         if self.gate is not None:
@@ -61,7 +62,7 @@ async def test_a_handled_event_is_200(receiver: WebhookReceiver, bell: Bell, mak
 
 @pytest.mark.asyncio
 async def test_the_header_s_case_does_not_matter(receiver: WebhookReceiver, make_body: Body, signed: Signed) -> None:
-    """Frameworks that lower or raise header names are served as well."""
+    """Some frameworks change the case of header names."""
     for index, change in enumerate((str.lower, str.upper)):
         body = make_body(event_id=f"event_{index}")
         headers = {"X-Other": "1", **{change(name): value for name, value in signed(body).items()}}
@@ -69,10 +70,10 @@ async def test_the_header_s_case_does_not_matter(receiver: WebhookReceiver, make
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_signed_is_401(
+async def test_a_wrong_signature_is_401(
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A missing or wrong signature is refused, counted by its word, and logged without the body."""
+    """A missing or wrong signature is refused, counted by its reason, and logged without the body."""
     body = make_body()
     for headers in ({}, signed(body, "another"), {"Lead-Signature": "t=1"}):
         assert await receiver.receive(body=body, headers=headers) == 401
@@ -82,7 +83,7 @@ async def test_what_is_not_signed_is_401(
     assert not any(private in caplog.text for private in ("Gertrude", "4400112233", SECRET))
 
 
-@pytest.mark.parametrize(("ahead", "word"), [(-301, "too_old"), (301, "too_new")])
+@pytest.mark.parametrize(("ahead", "reason"), [(-301, "too_old"), (301, "too_new")])
 @pytest.mark.asyncio
 async def test_a_refusal_for_age_is_loud(  # noqa: PLR0917 - fixtures
     receiver: WebhookReceiver,
@@ -90,20 +91,20 @@ async def test_a_refusal_for_age_is_loud(  # noqa: PLR0917 - fixtures
     signed: Signed,
     caplog: pytest.LogCaptureFixture,
     ahead: int,
-    word: str,
+    reason: str,
 ) -> None:
     """The bank's own webhook refused for its age is an error in the log, with a counter of its own."""
     body = make_body()
     assert await receiver.receive(body=body, headers=signed(body, at=1_700_000_000 + ahead)) == 401
-    assert receiver.counts == {word: 1}
-    assert [(record.levelno, word in record.getMessage()) for record in caplog.records] == [(logging.ERROR, True)]
+    assert receiver.counts == {reason: 1}
+    assert [(record.levelno, reason in record.getMessage()) for record in caplog.records] == [(logging.ERROR, True)]
 
 
 @pytest.mark.asyncio
 async def test_an_authentic_but_unreadable_body_is_400(
     receiver: WebhookReceiver, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is no JSON, or no event, is refused with paths in the log and no values."""
+    """A body that is no JSON or no event is refused; the log has paths and no values."""
     for body in (b"Gertrude{", b"\xff", b"[]", make_body(amount="4400112233")):
         assert await receiver.receive(body=body, headers=signed(body)) == 400
     assert receiver.counts == {"malformed": 4}
@@ -113,7 +114,7 @@ async def test_an_authentic_but_unreadable_body_is_400(
 
 @pytest.mark.asyncio
 async def test_a_body_that_is_too_large_is_413(receiver: WebhookReceiver, signed: Signed) -> None:
-    """Size is looked at before anything else."""
+    """The size is checked before the signature."""
     assert await receiver.receive(body=b"x" * 10_001, headers={}) == 413
     assert await receiver.receive(body=b"x" * 10_000, headers=signed(b"x" * 10_000)) == 400
     assert receiver.counts == {"too_large": 1, "malformed": 1}
@@ -124,7 +125,7 @@ async def test_a_body_that_is_too_large_is_413(receiver: WebhookReceiver, signed
 async def test_a_failure_is_500_and_the_bank_s_next_try_runs_again(
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, error: Exception
 ) -> None:
-    """A handler that failed or deferred is told to the bank, and runs when the event comes again."""
+    """The bank gets a 500 if a handler failed or deferred, and the handler runs when the event comes again."""
     body = make_body()
     bell.error = error
     assert await receiver.receive(body=body, headers=signed(body)) == 500
@@ -155,10 +156,10 @@ async def test_a_duplicate_of_a_handled_event_is_not_run_again(
 
 @pytest.mark.parametrize(("error", "status"), [(None, 200), (ValueError(), 500)])
 @pytest.mark.asyncio
-async def test_a_duplicate_of_an_event_in_progress_shares_its_outcome(  # noqa: PLR0917 - fixtures
+async def test_a_duplicate_of_an_event_in_progress_shares_its_result(  # noqa: PLR0917 - fixtures
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed, error: Exception | None, status: int
 ) -> None:
-    """Deliveries that come while the first is being handled wait, and answer what it answers."""
+    """Deliveries that come while the first is being handled wait, and get the same status."""
     bell.gate, bell.error = asyncio.Event(), error
     body = make_body()
     tasks = [asyncio.create_task(receiver.receive(body=body, headers=signed(body))) for _ in range(3)]
@@ -170,7 +171,7 @@ async def test_a_duplicate_of_an_event_in_progress_shares_its_outcome(  # noqa: 
 
 
 @pytest.mark.asyncio
-async def test_whoever_waits_takes_over_from_a_cancelled_first(
+async def test_a_waiting_duplicate_takes_over_from_a_cancelled_first(
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
 ) -> None:
     """If the first delivery is cancelled, one of those waiting runs the handlers, and the rest share."""
@@ -204,7 +205,7 @@ async def test_a_cancelled_waiter_leaves_the_first_alone(
 
 @pytest.mark.asyncio
 async def test_too_many_at_once_are_503(bell: Bell, clock: Any, make_body: Body, signed: Signed) -> None:
-    """Beyond the limit the bank is asked to come back, and room is made when one is done."""
+    """Beyond the limit the bank gets a 503, until one is done."""
     receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, max_simultaneous=1)
     bell.gate = asyncio.Event()
     first, second = make_body(), make_body(event_id="event_2")
@@ -233,16 +234,16 @@ async def test_rotation_is_counted(bell: Bell, clock: Any, make_body: Body, sign
 async def test_the_oldest_of_very_many_handled_events_is_forgotten(
     receiver: WebhookReceiver, bell: Bell, make_body: Body, signed: Signed
 ) -> None:
-    """Memory is bounded: past the limit, the first event is run again if it comes again."""
+    """Memory is bounded: beyond the limit, the oldest event is run again if it comes again."""
     bodies = [make_body(event_id=f"event_{number}") for number in range(3)]
-    once = receiver._once
-    for body, others in zip(bodies, (module.MAX_REMEMBERED // 2, module.MAX_REMEMBERED // 2, 0), strict=True):
+    for body in bodies[:2]:
         assert await receiver.receive(body=body, headers=signed(body)) == 200
-        once.done.update(f"{body!r}{number}" for number in range(others - 1))
-        assert len(once.done) + len(once.done_before) <= module.MAX_REMEMBERED
-    for body in reversed(bodies):
+    handled = receiver._deduplicator.handled
+    handled.update(dict.fromkeys(str(number) for number in range(module.MAX_REMEMBERED - 2)))
+    for body in (bodies[2], bodies[1], bodies[0]):
         assert await receiver.receive(body=body, headers=signed(body)) == 200
-    assert receiver.counts == {"accepted": 4, "duplicate": 2}
+        assert len(handled) == module.MAX_REMEMBERED
+    assert receiver.counts == {"accepted": 4, "duplicate": 1}
     assert len(bell.contexts) == 4
 
 
@@ -266,8 +267,8 @@ def test_only_a_router_is_taken() -> None:
         WebhookReceiver("app:router", secrets=SECRET)  # type: ignore[arg-type]
 
 
-class Shelf:
-    """An inbox that keeps events in a dict, and can break."""
+class FakeStore:
+    """An inbox that stores events in a dict, and can fail."""
 
     def __init__(self) -> None:
         self.rows: dict[str, bytes] = {}
@@ -275,7 +276,7 @@ class Shelf:
         self.working_now = 0
 
     async def add(self, event: Any, body: bytes, *, received_at: datetime) -> bool:
-        """Keep."""
+        """Store."""
         if self.broken:
             raise OSError("disk full of Gertrude")
         new = event.id not in self.rows
@@ -297,12 +298,12 @@ async def test_with_an_inbox_200_means_stored(
     bell: Bell, clock: Any, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Events are stored byte for byte and not handled here; what cannot be stored is 503."""
-    shelf = Shelf()
-    receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, inbox=shelf)
+    store = FakeStore()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, inbox=store)
     body = make_body()
     assert [await receiver.receive(body=body, headers=signed(body)) for _ in range(2)] == [200, 200]
-    assert shelf.rows == {"event_1": body}
-    shelf.broken = True
+    assert store.rows == {"event_1": body}
+    store.broken = True
     assert await receiver.receive(body=body, headers=signed(body)) == 503
     assert receiver.counts == {"accepted": 1, "duplicate": 1, "not_stored": 1}
     assert bell.contexts == []
@@ -312,26 +313,107 @@ async def test_with_an_inbox_200_means_stored(
 
 @pytest.mark.parametrize("work", [True, False])
 @pytest.mark.asyncio
-async def test_the_inbox_is_worked_on_once_while_anybody_is_in(bell: Bell, work: bool) -> None:
+async def test_several_mounts_start_one_worker(bell: Bell, work: bool) -> None:
     """Two mounts of one receiver start its work once, and the last one to leave stops it."""
-    shelf = Shelf()
-    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=shelf, work=work)
+    store = FakeStore()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=store, work=work)
     async with receiver:
         async with receiver:
-            assert shelf.working_now == work
-        assert shelf.working_now == work
-    assert shelf.working_now == 0
+            assert store.working_now == work
+        assert store.working_now == work
+    assert store.working_now == 0
 
 
 @pytest.mark.asyncio
 async def test_a_start_that_fails_can_be_tried_again(bell: Bell, caplog: pytest.LogCaptureFixture) -> None:
     """If the inbox cannot be worked on, entering raises and counts for nothing; missing handlers are logged."""
-    shelf = Shelf()
-    shelf.broken = True
-    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=shelf)
+    store = FakeStore()
+    store.broken = True
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=store)
     with pytest.raises(OSError, match="no disk"):
         await receiver.__aenter__()
-    shelf.broken = False
+    store.broken = False
     async with receiver:
-        assert shelf.working_now == 1
+        assert store.working_now == 1
     assert "makes instant_payment.posted mandatory" in caplog.text
+
+
+def router_of(*errors: BaseException | None) -> WebhookRouter:
+    """A handler for each error, which raises it."""
+    router = WebhookRouter("observed")
+
+    def register(number: int, error: BaseException | None) -> None:
+        async def handler(event: Any) -> None:
+            if error is not None:
+                raise error
+
+        handler.__qualname__ = f"handler_{number}"
+        router.posted(handler)
+
+    for number, error in enumerate(errors):
+        register(number, error)
+    return router
+
+
+@pytest.mark.asyncio
+async def test_a_webhook_and_its_handlers_are_observed(clock: Any, make_body: Body, signed: Signed) -> None:
+    """Each start and end, with the class of an error alone, and then the status of the response."""
+    observations: list[Observation] = []
+    router = router_of(None, ValueError("canary"), Defer(1), Discard("canary"))
+    receiver = WebhookReceiver(router, secrets=SECRET, clock=clock, observer=observations.append)
+    body = make_body()
+    assert await receiver.receive(body=body, headers=signed(body)) == 500
+    assert [type(one) for one in observations] == [*[HandlerStarted, HandlerEnded] * 4, WebhookReceived]
+    ends = [one for one in observations if isinstance(one, HandlerEnded)]
+    assert [(one.status, one.error) for one in ends] == [
+        ("succeeded", None),
+        ("failed", "ValueError"),
+        ("deferred", None),
+        ("discarded", None),
+    ]
+    assert all(one.started is start for one, start in zip(ends, observations[:8:2], strict=True))
+    assert (ends[0].started.event_id, ends[0].started.event_type) == ("event_1", "instant_payment.posted")
+    received = observations[-1]
+    assert isinstance(received, WebhookReceived)
+    assert received[:5] == (500, "failed", "event_1", "instant_payment.posted", ends[0].started.payment_id)
+    assert "canary" not in repr(observations)
+
+
+@pytest.mark.asyncio
+async def test_refusals_are_observed_with_their_reason(clock: Any, make_body: Body, signed: Signed) -> None:
+    """Nothing is known of an event that is not authentic, and nothing of one that cannot be read."""
+    observations: list[Observation] = []
+    receiver = WebhookReceiver(router_of(), secrets=SECRET, clock=clock, observer=observations.append)
+    for headers, body in (({}, b"{}"), (signed(b"{}"), b"{}"), (signed(b""), make_body())):
+        await receiver.receive(body=body, headers=headers)
+    assert receiver.refuse(403, "address", "a stranger") == 403
+    assert [(one.status, one.result, one.event_id) for one in observations if isinstance(one, WebhookReceived)] == [
+        (401, "missing_header", None),
+        (400, "malformed", None),
+        (401, "mismatch", None),
+        (403, "address", None),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_the_end_of_a_cancelled_handler_is_observed(clock: Any, make_body: Body, signed: Signed) -> None:
+    """An observer that opened something at the start can close it."""
+    observations: list[Observation] = []
+    started = asyncio.Event()
+    router = WebhookRouter("observed")
+
+    @router.posted
+    async def hang(event: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    receiver = WebhookReceiver(router, secrets=SECRET, clock=clock, observer=observations.append)
+    body = make_body()
+    task = asyncio.create_task(receiver.receive(body=body, headers=signed(body)))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    ended = observations[-1]
+    assert isinstance(ended, HandlerEnded)
+    assert (ended.status, ended.error) == ("cancelled", "CancelledError")

@@ -1,8 +1,9 @@
-"""Signing and verifying: golden vectors, and whatever a stranger can make up."""
+"""Signing and verifying: golden vectors, and forgeries."""
 
 import base64
 import hmac
 import json
+import os
 import random
 import subprocess
 import sys
@@ -21,10 +22,12 @@ SECRET = "whsec_demo"
 NOW = 1_656_328_953_000
 BODY = b'{"id":"event_abc123"}'
 SIGNED = sign(BODY, SECRET, NOW)
+FORGERIES = 10_000 if os.environ.get("LEADPAY_PROOFS") == "all" else 300
+"""How many made-up webhooks each proof tries to get accepted."""
 
 
 def reason_of(body: Any, header: Any, secrets: Any = SECRET, **kwargs: Any) -> str:
-    """Give the word with which a webhook is refused."""
+    """Find the reason for which a webhook is refused."""
     with pytest.raises(SignatureError) as caught:
         verify(body, header, secrets, **{"now_ms": NOW, **kwargs})
     return caught.value.reason
@@ -112,8 +115,8 @@ def test_a_time_of_any_length_is_the_one_that_was_signed(digits: int) -> None:
         (SIGNED + "=", "mismatch"),
     ],
 )
-def test_headers_are_refused_with_a_word(header: Any, reason: str) -> None:
-    """Each way of being wrong has its own word, and never passes."""
+def test_headers_are_refused_with_a_reason(header: Any, reason: str) -> None:
+    """Each kind of wrong header has its own reason."""
     assert reason_of(BODY, header) == reason
 
 
@@ -140,7 +143,7 @@ def test_time_is_limited_both_ways(offset: int, reason: str) -> None:
     assert verify(BODY, SIGNED, SECRET, now_ms=NOW + offset, tolerance_ms=300_001).timestamp_ms == NOW
 
 
-def test_an_age_is_reported_only_for_the_bank_s_own() -> None:
+def test_an_age_is_reported_only_if_the_signature_matches() -> None:
     """A forged signature with an old time is a mismatch: too_old always means an authentic webhook."""
     assert reason_of(BODY + b" ", SIGNED, now_ms=NOW + 10**9) == "mismatch"
 
@@ -163,7 +166,7 @@ def test_signing_refuses_what_could_not_be_verified(body: Any, time: Any, parame
 
 
 def test_signing_with_an_empty_secret_is_refused() -> None:
-    """An empty secret would let anybody sign."""
+    """With an empty secret anyone could sign."""
     with pytest.raises(ConfigurationError):
         sign(BODY, "", NOW)
 
@@ -215,10 +218,10 @@ headers = st.one_of(
 )
 
 
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=FORGERIES, deadline=None)
 @given(header=headers, body=st.one_of(st.just(BODY), st.binary(max_size=60)))
 def test_no_stranger_gets_in_and_nothing_else_is_raised(header: str | None, body: bytes) -> None:
-    """Mutated and made-up headers and bodies are refused with SignatureError and nothing else."""
+    """Changed and made-up headers and bodies are refused with SignatureError and nothing else."""
     try:
         verified = verify(body, header, SECRET, now_ms=NOW)
     except SignatureError:
@@ -230,10 +233,10 @@ def test_no_stranger_gets_in_and_nothing_else_is_raised(header: str | None, body
     assert verified == (NOW, 0)
 
 
-def test_a_hundred_thousand_forgeries_are_refused() -> None:
-    """Seeded changes of one to three letters or bytes, 100,000 of them: SignatureError each time."""
+def test_small_changes_are_refused() -> None:
+    """Seeded changes of one to three letters or bytes: SignatureError each time."""
     dice = random.Random(20_240_301)  # noqa: S311 - forgeries that can be repeated, not secrets
-    for _ in range(100_000):
+    for _ in range(10 * FORGERIES):
         header, body = bytearray(SIGNED.encode()), bytearray(BODY)
         target = dice.choice((header, body))
         for place in dice.sample(range(len(target)), dice.randint(1, 3)):
@@ -245,12 +248,12 @@ def test_a_hundred_thousand_forgeries_are_refused() -> None:
 @settings(max_examples=500, deadline=None)
 @given(body=st.binary(), secret=st.binary(min_size=1), time=st.integers(0, 10**16 - 1))
 def test_what_was_signed_is_accepted(body: bytes, secret: bytes, time: int) -> None:
-    """Whatever sign() makes, verify() takes."""
+    """verify() accepts what sign() made."""
     assert verify(body, sign(body, secret, time), [b"another", secret], now_ms=time).timestamp_ms == time
 
 
 def test_verify_is_a_small_import() -> None:
-    """Importing verify loads no aiohttp, attrs, cattrs or asyncio, for whoever verifies in another framework."""
+    """Importing verify loads no aiohttp, attrs, cattrs or asyncio, for programs with another web framework."""
     code = (
         "import sys; from leadpay.webhooks import verify; "
         "print(sorted({'aiohttp', 'attr', 'attrs', 'cattrs', 'asyncio', 'msgspec', 'orjson'} & set(sys.modules)))"

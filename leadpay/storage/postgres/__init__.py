@@ -1,1 +1,1 @@
-"""PostgreSQL: pools, batches, migrations."""
+"""PostgreSQL: two pools, batched inserts, notifications, and a handler's transaction."""

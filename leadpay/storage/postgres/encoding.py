@@ -1,4 +1,4 @@
-"""How text and times are spelled that PostgreSQL refuses as they are: whatever the bank signs can be kept. Pure."""
+"""Encode the text and times that PostgreSQL refuses, so that every event the bank signs can be stored. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,37 +10,37 @@ MAX_KEY: Final = 600
 
 
 def key(text: str) -> str:
-    """Spell an ID: a very long one ends in its hash, so that it can be indexed; what comes back is the same again."""
-    spelled = escaped(text)
-    data = spelled.encode()
+    """Encode an ID: a very long one ends in its hash, so that it can be indexed. Encoding it again changes nothing."""
+    encoded = escaped(text)
+    data = encoded.encode()
     if len(data) <= MAX_KEY:
-        return spelled
-    # Cut before the escaping, so that what is read can be spelled again.
+        return encoded
+    # Cut before the escaping, so that the result can be decoded, and encoded again.
     return f"{escaped(text[: MAX_KEY // 10])}...{sha256(data).hexdigest()}"
 
 
 def escaped(text: str) -> str:
-    """Spell NUL as a backslash and a zero, and so a backslash as two; what UTF-8 hasn't becomes a question mark."""
+    """Write NUL as a backslash and a zero, and a backslash as two; a lone surrogate becomes a question mark."""
     return text.encode(errors="replace").decode().replace("\\", "\\\\").replace("\0", "\\0")
 
 
-def plain(spelled: str) -> str:
-    """Read what was escaped."""
-    return _ESCAPE.sub(lambda found: "\0" if found[0] == "\\0" else "\\", spelled)
+def plain(encoded: str) -> str:
+    """Undo :func:`escaped`."""
+    return _ESCAPE.sub(lambda found: "\0" if found[0] == "\\0" else "\\", encoded)
 
 
 def within(time: datetime) -> datetime:
-    """Spell a time in UTC, within the years that a datetime has in every time zone."""
+    """Clamp a time to the years that a datetime has in every time zone, in UTC."""
     return _at((time - EPOCH) // MICROSECOND)
 
 
 def date(seconds: float) -> datetime:
-    """Spell seconds since 1970, to the microsecond, within the same years."""
+    """Turn seconds since 1970 into a time, to the microsecond, within the same years."""
     return _at(round(seconds * 1_000_000))
 
 
 def utc(naive: datetime) -> datetime:
-    """Read a time that the database gave without its zone."""
+    """Add the zone to a time that the database gave without one."""
     return naive.replace(tzinfo=UTC)
 
 

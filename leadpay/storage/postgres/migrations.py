@@ -1,16 +1,19 @@
-"""Bring a database to the newest of the numbered files under schema/postgres."""
+"""Apply the numbered schema files that a PostgreSQL database has not seen yet."""
 
-from importlib import resources
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from leadpay.errors import ConfigurationError
+from leadpay.storage import schema_files
+
+if TYPE_CHECKING:
+    from leadpay.storage.postgres.pool import Connection
 
 _UPGRADE_LOCK: Final = 5_494_816_203_447_310_689
 """The advisory lock under which one process upgrades the schema."""
 
 
-async def upgrade(connection: Any) -> None:
-    """Apply the numbered files that this database has not seen yet, in one transaction.
+async def upgrade(connection: "Connection", package: str) -> None:
+    """Bring the schema up to date, in one transaction.
 
     Raises:
         ConfigurationError: the database isn't in UTF-8, or a newer version of leadpay has upgraded it.
@@ -18,26 +21,26 @@ async def upgrade(connection: Any) -> None:
     encoding = await (await connection.execute("SHOW server_encoding")).fetchone()
     if encoding != ("UTF8",):
         raise ConfigurationError("the inbox's database must be in UTF-8, so that every event can be kept")
-    files = sorted(resources.files("leadpay.inbox").joinpath("schema/postgres").iterdir(), key=lambda file: file.name)
+    files = schema_files(package, "postgres")
     known = int(files[-1].name[:4])
     version = await _version(connection)
     if version < known:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,))
-            # Creating looks at what is there now; a look by name alone may go by what this session knew before.
+            # CREATE looks at what is there now; a lookup by name may use what this session has cached.
             await connection.execute("CREATE TABLE IF NOT EXISTS leadpay_schema (version integer PRIMARY KEY)")
             version = await _version(connection)
             for file in files[version:]:
                 await connection.execute(file.read_text(encoding="utf-8").encode())
                 await connection.execute("INSERT INTO leadpay_schema VALUES (%s)", (int(file.name[:4]),))
     if version > known:
-        raise ConfigurationError(f"the inbox has schema {version}, and this leadpay knows {known}: upgrade leadpay")
+        raise ConfigurationError(f"the database has schema {version}, and this leadpay knows {known}: upgrade leadpay")
 
 
-async def _version(connection: Any) -> int:
-    # Without a privilege to create anything, where there is nothing to create.
+async def _version(connection: "Connection") -> int:
+    # Reads only, so that a role without CREATE can open an inbox whose schema is there.
     found = await (await connection.execute("SELECT to_regclass('leadpay_schema') IS NOT NULL")).fetchone()
     if found != (True,):
         return 0
-    (version,) = await (await connection.execute("SELECT coalesce(max(version), 0) FROM leadpay_schema")).fetchone()
-    return int(version)
+    row = await (await connection.execute("SELECT coalesce(max(version), 0) FROM leadpay_schema")).fetchone()
+    return 0 if row is None else int(row[0])

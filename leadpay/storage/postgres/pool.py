@@ -1,27 +1,34 @@
-"""Connections of a pool are lent, and every one comes back, whatever happens to whoever had it."""
+"""Connections of a pool: each one that is taken goes back, even if its user is cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+    Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+    Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 
 @asynccontextmanager
-async def borrowing(pool: Any) -> AsyncIterator[Any]:
-    """Lend a connection of a pool."""
+async def borrowing(pool: "Pool") -> "AsyncIterator[Connection]":
+    """Take a connection from a pool for a while."""
     connection = await pool.getconn()
     try:
         yield connection
     finally:
-        await give_back(pool, connection)
+        await return_connection(pool, connection)
 
 
-async def give_back(pool: Any, connection: Any) -> None:
-    """Return a connection to the end: a pool that is interrupted in it has one fewer from then on."""
+async def return_connection(pool: "Pool", connection: "Connection") -> None:
+    """Return a connection, uninterrupted: a pool whose putconn is cancelled has one connection fewer from then on."""
     await asyncio.shield(pool.putconn(connection))
 
 
 def is_cancelled() -> bool:
-    """Whether the task has been told to stop, or its time is up: some versions of psycopg raise another error then."""
+    """Whether this task was cancelled or timed out: some versions of psycopg raise another error then."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,1 +1,1 @@
-"""SQLite: one thread that owns one connection."""
+"""SQLite: a file, a thread that owns its connection, and a handler's transaction."""

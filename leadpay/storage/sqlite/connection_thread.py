@@ -1,9 +1,7 @@
-"""One thread that owns one connection: whatever waits in its queue shares one transaction, and one commit to disk.
-
-It knows no SQL but that of transactions, and no library: how to connect and what a failure looks like is passed in.
-"""
+"""One thread that owns one connection: all that waits in its queue shares one transaction, and one commit to disk."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
@@ -16,7 +14,7 @@ T = TypeVar("T")
 MAX_GROUP: Final = 1_000
 """How many operations share one commit at most, so that the first of them doesn't wait for ever."""
 
-Work: TypeAlias = Callable[[Any], T]
+Work: TypeAlias = Callable[[sqlite3.Connection], T]
 """What is done with the connection, in the thread."""
 
 
@@ -26,24 +24,24 @@ class _Job(NamedTuple):
     writes: bool
 
 
-class _Answer(NamedTuple):
+class _Result(NamedTuple):
     future: asyncio.Future[Any]
-    result: Any
+    value: Any
     error: Exception | None
 
 
 class ExclusiveSession:
-    """The connection alone, in a transaction that is rolled back at the end unless somebody committed it."""
+    """The connection for one user, in a transaction that is rolled back at the end unless it was committed."""
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
 
-    async def do(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T]) -> T:
         """Do something in the transaction; raises what it raises."""
         return await _post(self.jobs, work, writes=True)
 
     def end(self) -> None:
-        """Let go of the connection, after what has been asked for."""
+        """Give the connection back, after the work that was posted before."""
         self.jobs.put(None)
 
 
@@ -52,100 +50,107 @@ class ConnectionThread:
 
     Args:
         connect: gives a connection in autocommit mode, ready for use.
-        failures: what the connection's library raises; it leaves :meth:`do` as an InboxError.
-        reopen: whether a connection that failed is replaced; not where its contents would go with it.
-        check: is called before each transaction with the connection, and raises if it is of no use any more.
+        check: is called with the connection before each transaction, and raises if it is of no use any more.
+        reopen: whether a connection that failed is replaced; not for a database in memory, which would be lost.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        connect: Callable[[], sqlite3.Connection],
         *,
-        failures: type[Exception],
-        reopen: bool,
         check: Callable[[Any], object],
+        reopen: bool,
     ) -> None:
         self._connect = connect
         self._check = check
-        self._failures = failures
         self._reopen = reopen
         self._queue: SimpleQueue[_Job | ExclusiveSession | None] = SimpleQueue()
-        self._connection: Any = None
+        self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Start the thread; it doesn't keep a process alive."""
-        self._thread = threading.Thread(target=self._run, name="leadpay-inbox", daemon=True)
+    async def start(self) -> None:
+        """Start the thread, which doesn't keep a process alive, and connect.
+
+        Raises:
+            ConfigurationError: the schema is newer than this leadpay.
+            InboxError: the file cannot be opened.
+        """
+        self._thread = threading.Thread(target=self._serve, name="leadpay-sqlite", daemon=True)
         self._thread.start()
+        try:
+            await self.run(lambda _: None, writes=False)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
-        """Close the connection, after what has been asked for."""
+        """Close the connection, after the work that was posted before."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
-    async def do(self, work: Work[T], *, writes: bool = True) -> T:
-        """Do something in a transaction that others may share, and come back once it is committed.
+    async def run(self, work: Work[T], *, writes: bool = True) -> T:
+        """Do something in a transaction that others may share, and return once it is committed.
 
         Raises:
-            InboxError: the store failed; nothing was kept, unless the very commit failed.
+            InboxError: SQLite failed; nothing was kept, unless the commit itself failed.
         """
-        self._check_open()
+        self._raise_if_closed()
         try:
             return await _post(self._queue, work, writes=writes)
-        except self._failures as error:
-            # The library's messages speak of files and tables, not of what is in them.
-            raise InboxError(f"the inbox failed: {error}") from error
+        except sqlite3.Error as error:
+            # SQLite's messages name files and tables, and no values.
+            raise InboxError(f"SQLite failed: {error}") from error
 
-    def hold(self) -> ExclusiveSession:
-        """Get in line for the connection alone; the caller must end it."""
-        self._check_open()
-        hold = ExclusiveSession()
-        self._queue.put(hold)
-        return hold
+    def exclusive(self) -> ExclusiveSession:
+        """Queue for the connection alone; the caller must end the session."""
+        self._raise_if_closed()
+        session = ExclusiveSession()
+        self._queue.put(session)
+        return session
 
-    def _check_open(self) -> None:
+    def _raise_if_closed(self) -> None:
         if self._thread is None:
             raise InboxError("the inbox is not open: use 'async with'")
 
     # In the thread.
 
-    def _run(self) -> None:
-        going = True
-        while going:
+    def _serve(self) -> None:
+        is_open = True
+        while is_open:
             group: list[_Job] = []
             for item in self._waiting():
                 if isinstance(item, _Job):
                     group.append(item)
                     continue
-                self._finish(group)
+                self._run_group(group)
                 group = []
                 if item is None:
-                    going = False
+                    is_open = False
                 else:
-                    self._attend(item)
-            self._finish(group)
+                    self._run_session(item)
+            self._run_group(group)
         self._close()
 
-    def _waiting(self) -> Sequence["_Job | ExclusiveSession | None"]:
+    def _waiting(self) -> "Sequence[_Job | ExclusiveSession | None]":
         first = self._queue.get()
-        # Nobody else takes from the queue, so that what it holds now is there to be had.
+        # Only this thread takes from the queue, so qsize() is a lower bound.
         return [first, *(self._queue.get() for _ in range(min(self._queue.qsize(), MAX_GROUP - 1)))]
 
-    def _finish(self, group: Sequence[_Job]) -> None:
+    def _run_group(self, group: Sequence[_Job]) -> None:
         if not group:
             return
         try:
             connection = self._begin(writes=any(job.writes for job in group))
-            answers = [_one(connection, job) for job in group]
+            results = [_run_job(connection, job) for job in group]
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked, and the thread goes on
-            self._start_afresh()
-            answers = [_Answer(job.future, None, error) for job in group]
-        _tell(answers)
+        except Exception as error:  # noqa: BLE001 - it is raised in the tasks that wait, and the thread goes on
+            self._recover()
+            results = [_Result(job.future, None, error) for job in group]
+        _post_back(results)
 
-    def _attend(self, hold: ExclusiveSession) -> None:
+    def _run_session(self, session: ExclusiveSession) -> None:
         """Serve one transaction until its end."""
         failure: Exception | None = None
         connection: Any = None
@@ -153,24 +158,24 @@ class ConnectionThread:
             connection = self._begin(writes=True)
         except Exception as error:  # noqa: BLE001 - as above
             failure = error
-        while (job := hold.jobs.get()) is not None:
-            answer = _Answer(job.future, None, failure)
+        while (job := session.jobs.get()) is not None:
+            result = _Result(job.future, None, failure)
             if failure is None:
                 try:
-                    answer = _Answer(job.future, job.work(connection), None)
+                    result = _Result(job.future, job.work(connection), None)
                 except Exception as error:  # noqa: BLE001 - as above
-                    answer = _Answer(job.future, None, error)
-            _tell([answer])
+                    result = _Result(job.future, None, error)
+            _post_back([result])
         if failure is not None:
-            self._start_afresh()
+            self._recover()
         else:
             self._roll_back()
 
-    def _begin(self, *, writes: bool) -> Any:
+    def _begin(self, *, writes: bool) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._connect()
         self._check(self._connection)
-        # A deferred transaction that begins to write may find that it can't, and no waiting helps it.
+        # A deferred transaction that begins to write may fail at once, without SQLite's busy timeout.
         self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         return self._connection
 
@@ -178,8 +183,8 @@ class ConnectionThread:
         if self._connection is not None and self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _start_afresh(self) -> None:
-        """After a failure of the store: the next group finds a new connection."""
+    def _recover(self) -> None:
+        """After a failure: the next group gets a new connection."""
         if self._reopen:
             self._close()
         else:
@@ -191,18 +196,18 @@ class ConnectionThread:
             connection.close()
 
 
-def _one(connection: Any, job: _Job) -> _Answer:
+def _run_job(connection: sqlite3.Connection, job: _Job) -> _Result:
     """Do one job of a group; if it fails, only it is undone."""
     connection.execute("SAVEPOINT job")
     try:
-        answer = _Answer(job.future, job.work(connection), None)
+        result = _Result(job.future, job.work(connection), None)
     except Exception as error:
         if not connection.in_transaction:
-            raise  # The store gave up the whole transaction, so the whole group has failed.
+            raise  # SQLite rolled the whole transaction back, so the whole group has failed.
         connection.execute("ROLLBACK TO job")
-        answer = _Answer(job.future, None, error)
+        result = _Result(job.future, None, error)
     connection.execute("RELEASE job")
-    return answer
+    return result
 
 
 async def _post(queue: Any, work: Work[T], *, writes: bool) -> T:
@@ -211,19 +216,19 @@ async def _post(queue: Any, work: Work[T], *, writes: bool) -> T:
     return await future
 
 
-def _tell(answers: Sequence[_Answer]) -> None:
-    """Wake up who asked; an event loop that is gone has nobody to tell."""
+def _post_back(results: Sequence[_Result]) -> None:
+    """Resolve the futures in their event loop; if that is closed, no task waits."""
     try:
-        answers[0].future.get_loop().call_soon_threadsafe(_resolve, answers)
+        results[0].future.get_loop().call_soon_threadsafe(_resolve, results)
     except RuntimeError:
         return
 
 
-def _resolve(answers: Iterable[_Answer]) -> None:
-    for future, result, error in answers:
+def _resolve(results: Iterable[_Result]) -> None:
+    for future, value, error in results:
         if future.done():
             continue
         if error is None:
-            future.set_result(result)
+            future.set_result(value)
         else:
             future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Between a process and PostgreSQL: counts what is said, and at one statement hangs up, or kills whoever said it."""
+"""A proxy before PostgreSQL that counts messages, and at one of them disconnects, or has the client killed."""
 
 import asyncio
 import re
@@ -12,14 +12,14 @@ PORT: Final = 5432
 """PostgreSQL names its socket after it."""
 
 
-class Wire:
-    """Hands on what passes, and ends one connection at the strike.
+class DatabaseProxy:
+    """Forwards messages, and ends one connection at the strike.
 
     Args:
         server: the URL of a server that listens on a Unix socket.
         strike: at which message from the client to strike, counted from one; None to count only.
         aim: which kind of message is counted; None for all.
-        when: ``before`` it is handed on, ``during`` (half of it was), or ``after`` (the answer is kept back).
+        when: ``before`` it is forwarded, ``during`` (half of it was), or ``after`` (the response is kept back).
     """
 
     def __init__(self, server: str, *, strike: int | None = None, aim: str | None = None, when: str = "before") -> None:
@@ -41,7 +41,7 @@ class Wire:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        """Give the URL by which the server is reached through this wire."""
+        """Give the URL by which the server is reached through this proxy."""
         with tempfile.TemporaryDirectory(prefix="leadpay-") as home:
             server = await asyncio.start_unix_server(self._serve, Path(home) / f".s.PGSQL.{PORT}")
             try:
@@ -76,7 +76,7 @@ class Wire:
         await asyncio.wait([back])
 
     async def _bring(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> str | None:
-        """Hand on what the client says; if that ends in the strike, says at what kind of message."""
+        """Forward what the client sends; give the kind of message at which the strike was."""
         with suppress(OSError):
             while data := await client.read(1 << 16):
                 self.kinds.append(kind := _kind(data))
@@ -94,13 +94,13 @@ class Wire:
 
 
 def is_hit(kinds: list[str], strike: int | None, aim: str | None) -> bool:
-    """Tell whether the last of all that was said is the one to strike at."""
+    """Tell whether the last message is the one to strike at."""
     if aim is None:
         return len(kinds) == strike
     return kinds[-1] == aim and kinds.count(aim) == strike
 
 
 def _kind(data: bytes) -> str:
-    """Name a message by the words of the statement in it."""
-    words = re.findall(rb"\b(?:[A-Z]{3,}|leadpay_\w+|effects)\b", data[:4_000])
-    return b" ".join(words).decode()[:60]
+    """Name a message by the keywords of the statement in it."""
+    found = re.findall(rb"\b(?:[A-Z]{3,}|leadpay_\w+|effects)\b", data[:4_000])
+    return b" ".join(found).decode()[:60]

@@ -7,7 +7,7 @@ from typing import Any
 from leadpay.inbox import Inbox
 from leadpay.models import Event
 from leadpay.webhooks.context import Context
-from tests.inbox.story import Bench
+from tests.support.inbox import Bench
 
 
 class Flaky:
@@ -22,7 +22,7 @@ class Flaky:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in ("transaction", "deliveries"):
+        if name in ("transaction", "events"):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What receivers and workers do that share one store: what runs in the children."""
+"""Child processes that receive and work on one shared store."""
 
 import asyncio
 import logging
@@ -16,22 +16,22 @@ from leadpay.webhooks.context import Context
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 
-SECRET: Final = "whsec_of_the_crowd"
+SECRET: Final = "whsec_of_this_test"
 
 TABLE: Final = """
 CREATE TABLE effects (
-    number bigserial, event_id text, payment text, fence bigint, worker integer, begun bigint, ended bigint)"""
+    number bigserial, event_id text, payment text, fencing_token bigint, worker integer, begun bigint, ended bigint)"""
 
 INSERT: Final = """
-INSERT INTO effects (event_id, payment, fence, worker, begun, ended)
-SELECT %s, subject, fence, %s, %s, %s FROM leadpay_subjects WHERE subject = %s"""
+INSERT INTO effects (event_id, payment, fencing_token, worker, begun, ended)
+SELECT %s, ordering_key, fencing_token, %s, %s, %s FROM leadpay_ordering_keys WHERE ordering_key = %s"""
 
 
 def receive(url: str, parent: Connection) -> None:
-    """Receive webhooks until the parent says something; tell it where."""
+    """Receive webhooks until the parent sends something; send it the address."""
 
     async def run(inbox: Inbox) -> None:
-        receiver = WebhookReceiver(WebhookRouter("crowd"), secrets=[SECRET], inbox=inbox, work=False)
+        receiver = WebhookReceiver(WebhookRouter("worker"), secrets=[SECRET], inbox=inbox, work=False)
         async with listening(receiver, port=0) as address:
             parent.send(address)
             await asyncio.to_thread(parent.recv)
@@ -40,7 +40,7 @@ def receive(url: str, parent: Connection) -> None:
 
 
 def work(url: str, parent: Connection) -> None:
-    """Work until the parent says something; then tell it when each payment was claimed, in nanoseconds."""
+    """Work until the parent sends something; then send it when each payment was claimed, in nanoseconds."""
 
     async def run(inbox: Inbox) -> None:
         watched = Watched(inbox)
@@ -74,17 +74,17 @@ class Watched:
         """Claim, and remember."""
         asked = time.monotonic_ns()
         claims = await self._inbox.claim(limit, now=now, lease=lease)
-        self.claimed |= {(one.lease.subject, one.lease.fence): asked for one in claims}
+        self.claimed |= {(one.lease.ordering_key, one.lease.fencing_token): asked for one in claims}
         return claims
 
 
 def _handlers() -> WebhookRouter:
-    router = WebhookRouter("crowd")
+    router = WebhookRouter("worker")
 
     @router.on("*")
     async def book(event: Event, context: Context) -> None:
         begun = time.monotonic_ns()
-        await context.transaction.execute("SELECT 1")  # Others have their turn meanwhile.
+        await context.transaction.execute("SELECT 1")  # Other handlers run meanwhile.
         row = (event.id, os.getpid(), begun, time.monotonic_ns(), event.payment_id)
         await context.transaction.execute(INSERT, row)
 

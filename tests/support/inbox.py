@@ -33,8 +33,14 @@ def event_of(
     return parse(body), body
 
 
+async def add(inbox: Inbox, event_id: str) -> bool:
+    """Add an event about no payment."""
+    event, body = event_of(event_id)
+    return await inbox.add(event, body, received_at=RECEIVED)
+
+
 class HandClock:
-    """A clock that stands still until it is moved; whoever sleeps on it waits for that."""
+    """A clock that stands still until it is moved; a sleeper waits for that."""
 
     def __init__(self) -> None:
         self.time = NOW
@@ -75,7 +81,7 @@ class Bench:
         self.inbox = inbox
         self.router = WebhookRouter("bench")
         self.clock = HandClock()
-        self.facts: list[Any] = []
+        self.observations: list[Any] = []
         self._options = options
 
     async def receive(self, event_id: str, **what: Any) -> bool:
@@ -85,7 +91,7 @@ class Bench:
 
     def worker(self, **options: Any) -> Worker:
         """Make a worker, with retries exactly on time."""
-        known = {"clock": self.clock, "rng": FixedRandom(0.0), "observer": self.facts.append}
+        known = {"clock": self.clock, "rng": FixedRandom(0.0), "observer": self.observations.append}
         return Worker(self.inbox, self.router, **{**known, **self._options, **options})
 
     async def work(self) -> int:
@@ -99,5 +105,5 @@ class Bench:
         return found
 
     async def state(self, event_id: str) -> str:
-        """Say how far an event is."""
+        """Give the state of an event."""
         return (await self.kept(event_id)).state
