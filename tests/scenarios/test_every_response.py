@@ -5,7 +5,7 @@ a response of its own. Afterwards an honest client of the same bank looks at wha
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -204,7 +204,7 @@ class Call(NamedTuple):
 
     prepare: Callable[[Stage], Awaitable[Any]]
     make: Callable[[LeadClient, str], Awaitable[Any]]
-    count: Callable[[Stage, str], Awaitable[int]]
+    count_done: Callable[[Stage, str], Awaitable[int]]
     is_write: bool = True
     is_keyed: bool = True
     """Whether the bank's description has an idempotency key for it."""
@@ -365,7 +365,7 @@ async def test_what_is_raised_agrees_with_what_the_bank_holds(name: str, lost: b
             stage.proxy.response, stage.proxy.losing = None, False
             payment = await call.prepare(stage)
             payment_id = payment.id if payment is not None else ""
-            before = await call.count(stage, payment_id)
+            before = await call.count_done(stage, payment_id)
             stage.proxy.response, stage.proxy.losing = response, lost
             error: LeadError | None = None
             try:
@@ -373,14 +373,14 @@ async def test_what_is_raised_agrees_with_what_the_bank_holds(name: str, lost: b
             except LeadError as raised:
                 error = raised
             stage.proxy.response = None
-            done = await call.count(stage, payment_id) - before
+            done = await call.count_done(stage, payment_id) - before
             found = judge(call, response, error, lost=lost, done=done)
             if found is not None:
                 wrong.append(f"{response.name}: {found} ({type(error).__name__}, done {done})")
     assert wrong == []
 
 
-FOREIGN = {
+FOREIGN: dict[str, dict[str, Any]] = {
     "another amount": {"amount": 1},
     "another account number": {"account_number_id": "account_number_2"},
     "another creditor": {"creditor": {"name": "Mallory Jones", "account_number": "666"}},
@@ -401,7 +401,8 @@ async def test_a_payment_that_was_not_asked_for_is_no_success(name: str, lost: b
         payment_id = payment.id if payment is not None else ""
         other = await stage.send()
         body = orjson.dumps(await _raw(stage, other.id))
-        for changed in FOREIGN.values() if name == "send" else [{}]:
+        changes: Iterable[dict[str, Any]] = FOREIGN.values() if name == "send" else [{}]
+        for changed in changes:
             canned = Canned("foreign", 200, orjson.dumps({**orjson.loads(body), **changed}))
             stage.proxy.response, stage.proxy.losing = canned, lost
             if call.is_write and not call.is_keyed and lost:
@@ -428,7 +429,7 @@ async def test_a_refusal_of_the_token_endpoint_is_about_the_token(name: str, sta
     async with staged() as stage:
         payment = await call.prepare(stage)
         payment_id = payment.id if payment is not None else ""
-        before = await call.count(stage, payment_id)
+        before = await call.count_done(stage, payment_id)
         body = b"<html>no</html>" if html else problem(status, "unauthorized", numeric=True)
         stage.proxy.token_response = Canned("token", status, body, "text/html" if html else "application/json")
         with pytest.raises((TokenError, RequestNotSentError)) as caught:
@@ -436,4 +437,4 @@ async def test_a_refusal_of_the_token_endpoint_is_about_the_token(name: str, sta
         if status < 500 and not html:
             assert isinstance(caught.value, TokenError)
             assert isinstance(caught.value, AuthenticationError)
-        assert await call.count(stage, payment_id) == before
+        assert await call.count_done(stage, payment_id) == before
