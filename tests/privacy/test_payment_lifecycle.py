@@ -135,7 +135,7 @@ async def record_dead_letters(stored: list[Any], leaks: LeakDetector) -> None:
     assert any("TimeoutError" in str(error) for error in errors)
     leaks.record(dead_letters="\n".join(map(str, errors)))
     assert {"name", "other account number", "details"} <= find_canaries(b"".join(one.body for one in stored).decode())
-    leaks.record(stored=[attrs.evolve(one, handlings={}) for one in stored])
+    leaks.record(stored=[attrs.evolve(one, handler_runs={}) for one in stored])
 
 
 class _InstantClock:
