@@ -1,6 +1,6 @@
 """Every call, its first attempt lost or not, then every kind of response: what is raised agrees with the bank's books.
 
-The client talks to a proxy on a real port. The proxy passes requests on to the pretend bank, loses responses, or gives
+The client talks to a proxy on a real port. The proxy passes requests on to the sandbox, loses responses, or gives
 a response of its own. Afterwards an honest client of the same bank looks at what exists.
 """
 
