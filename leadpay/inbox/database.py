@@ -49,7 +49,9 @@ class Queries(Protocol[C_contra]):
         """Record how a handler ended, and prolong the lease."""
         ...
 
-    def release(self, connection: C_contra, *, lease: Lease, due_at: float | None, now: float) -> Result[bool]:
+    def release(
+        self, connection: C_contra, *, lease: Lease, due_at: float | None, now: float, abandoned: int
+    ) -> Result[bool]:
         """Give a key back, and say whether it is due at once."""
         ...
 
@@ -155,9 +157,9 @@ class DatabaseInbox(ABC, Generic[C]):
             partial(self._queries.record_result, lease=lease, event_id=event_id, run=run, closes=closes, now=now)
         )
 
-    async def release(self, lease: Lease, *, due_at: float | None, now: float) -> None:
+    async def release(self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0) -> None:
         """Give a key back."""
-        if await self._run(partial(self._queries.release, lease=lease, due_at=due_at, now=now)):
+        if await self._run(partial(self._queries.release, lease=lease, due_at=due_at, now=now, abandoned=abandoned)):
             self._hint.set()
 
     def worker(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:

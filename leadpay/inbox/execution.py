@@ -27,6 +27,9 @@ logger = logging.getLogger("leadpay.inbox")
 UNREADABLE: Final = "leadpay.webhooks.event:parse"
 """The name under which the dead handler run of an event stands that this version cannot read."""
 
+ABANDONED_LIMIT: Final = 3
+"""After how many lost leases in a row a handler run may be dead: a deploy or a power cut loses one."""
+
 ABANDONED: Final = "the process ended, or stalled, {} times while handling this"
 
 
@@ -56,6 +59,7 @@ class ClaimExecution:
         self._abandoned = claim.abandoned
         self._held_back: set[str] = set()
         self._due_at = inf
+        self._prolonged_at = config.clock.monotonic()
         self._has_new_work = False
 
     async def run(self) -> float | None:
@@ -119,9 +123,11 @@ class ClaimExecution:
         # Leases that expired without a result are attempts of the first handler run that is due.
         abandoned, self._abandoned = self._abandoned, 0
         before = attrs.evolve(before, attempts=before.attempts + abandoned)
-        if abandoned and before.attempts > len(retries):
+        # One lost lease alone is no proof against the handler, however few retries it has.
+        if abandoned >= ABANDONED_LIMIT and before.attempts > len(retries):
             dead = attrs.evolve(before, state="dead", due_at=None, error=ABANDONED.format(abandoned))
             return await self._give_up(stored, dead, others)
+        await self._ensure_lease()
         attempt = attrs.evolve(before, attempts=before.attempts + 1)
         raised = await self._attempt(stored, event, route, attempt, others)
         if raised is None:
@@ -132,6 +138,17 @@ class ClaimExecution:
             return await self._give_up(stored, ended, others)
         await self._record(stored, ended, [*others, ended.state])
         return ended
+
+    async def _ensure_lease(self) -> None:
+        """Prolong the lease if half of it is over, so that no attempt begins after its end.
+
+        The event loop may have been blocked, or the process paused, so the worker's heartbeat is not enough.
+        """
+        clock, lease = self._config.clock, self._claim.lease
+        if clock.monotonic() - self._prolonged_at < lease.seconds / 2:
+            return
+        self._prolonged_at = clock.monotonic()
+        self._has_new_work |= await self._config.inbox.record_result(lease, "", None, closes=None, now=clock.now())
 
     async def _attempt(
         self,

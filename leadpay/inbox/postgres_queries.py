@@ -138,7 +138,7 @@ SELECT revision > %(revision)s, (SELECT count(*) FROM recorded), (SELECT count(*
 FROM held"""  # noqa: S608 - constants
 
 RELEASE: Final = f"""
-UPDATE leadpay_ordering_keys SET leased = false, abandoned = 0,
+UPDATE leadpay_ordering_keys SET leased = false, abandoned = %(abandoned)s,
     due_at = CASE WHEN revision > %(revision)s THEN to_timestamp(0) ELSE {_LATER.format("delay")} END
 WHERE ordering_key = %(ordering_key)s AND fencing_token = %(fencing_token)s AND leased
 RETURNING revision > %(revision)s"""  # noqa: S608 - constants
@@ -170,11 +170,11 @@ UPDATE leadpay_ordering_keys SET
     revision = revision + 1, due_at = CASE WHEN leased THEN due_at ELSE least(due_at, {_NOW}) END
 WHERE ordering_key = %(ordering_key)s"""  # noqa: S608 - a constant
 
-PURGE: Final = f"""
+PURGE: Final = """
 UPDATE leadpay_events SET body = NULL WHERE number = ANY (ARRAY(
     SELECT number FROM leadpay_events
     WHERE body IS NOT NULL AND state IN ('done', 'discarded') AND received_at < %(before)s
-    ORDER BY received_at LIMIT {PAGE} FOR UPDATE SKIP LOCKED))"""  # noqa: S608 - a constant
+    ORDER BY received_at LIMIT %(page)s FOR UPDATE SKIP LOCKED))"""
 
 COUNT: Final = "SELECT state, type, count(*) FROM leadpay_events GROUP BY state, type"
 
@@ -245,7 +245,7 @@ class PostgresQueries:
                     Claim(lease=lease, events=waiting[ordering_key], latest_versions=versions, abandoned=abandoned)
                 )
             else:
-                await self.release(connection, lease=lease, due_at=None, now=now)
+                await self.release(connection, lease=lease, due_at=None, now=now, abandoned=0)
         return claims
 
     async def record_result(
@@ -284,7 +284,9 @@ class PostgresQueries:
             raise RunFinishedError(f"{event_id} was finished by another worker")
         return bool(has_new_work)
 
-    async def release(self, connection: "Connection", *, lease: Lease, due_at: float | None, now: float) -> bool:
+    async def release(
+        self, connection: "Connection", *, lease: Lease, due_at: float | None, now: float, abandoned: int
+    ) -> bool:
         """Give a key back, and say whether it is due at once."""
         given = {
             "ordering_key": key(lease.ordering_key),
@@ -292,6 +294,7 @@ class PostgresQueries:
             "revision": lease.revision,
             "now": self._now(now),
             "delay": None if due_at is None else _delay(due_at - now),
+            "abandoned": abandoned,
         }
         return bool(await (await connection.execute(RELEASE, given)).fetchone() == (True,))
 
@@ -352,7 +355,7 @@ class PostgresQueries:
 
     async def purge(self, connection: "Connection", *, before: datetime) -> int:
         """Empty one page of bodies, and count them."""
-        return int((await connection.execute(PURGE, {"before": within(before)})).rowcount)
+        return int((await connection.execute(PURGE, {"before": within(before), "page": PAGE})).rowcount)
 
     async def watermark(self, connection: "Connection") -> datetime | None:
         """Read the watermark."""

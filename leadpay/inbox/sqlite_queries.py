@@ -70,7 +70,7 @@ UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting' AND (
     ? OR NOT EXISTS (SELECT 1 FROM leadpay_handler_runs AS other WHERE event_id = id AND other.state = 'waiting'))"""
 
 RELEASE: Final = """
-UPDATE leadpay_ordering_keys SET leased = 0, abandoned = 0, due_at = CASE WHEN revision > ? THEN 0 ELSE ? END
+UPDATE leadpay_ordering_keys SET leased = 0, abandoned = ?, due_at = CASE WHEN revision > ? THEN 0 ELSE ? END
 WHERE ordering_key = ? AND fencing_token = ? AND leased RETURNING due_at"""
 
 KNOWN: Final = "SELECT ordering_key, state, body IS NOT NULL FROM leadpay_events WHERE id = ?"
@@ -168,9 +168,17 @@ def record_result(
     return has_new_work
 
 
-def release(connection: "sqlite3.Connection", *, lease: Lease, due_at: float | None, now: float) -> bool:  # noqa: ARG001 - the machine has one clock
+def release(
+    connection: "sqlite3.Connection",
+    *,
+    lease: Lease,
+    due_at: float | None,
+    now: float,  # noqa: ARG001 - the machine has one clock
+    abandoned: int,
+) -> bool:
     """Give a key back, and say whether it is due at once."""
-    row = connection.execute(RELEASE, (lease.revision, due_at, lease.ordering_key, lease.fencing_token)).fetchone()
+    given = (abandoned, lease.revision, due_at, lease.ordering_key, lease.fencing_token)
+    row = connection.execute(RELEASE, given).fetchone()
     return row is not None and row[0] == 0
 
 

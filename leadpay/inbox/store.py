@@ -153,8 +153,11 @@ class Inbox(Protocol):
         """
         ...
 
-    async def release(self, lease: Lease, *, due_at: float | None, now: float) -> None:
-        """Give a key back: due at a time, or never, or at once if new work arrived; a lost lease is no error."""
+    async def release(self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0) -> None:
+        """Give a key back: due at a time, or never, or at once if new work arrived; a lost lease is no error.
+
+        ``abandoned`` is the count that the next claim has, if this one was not worked on.
+        """
         ...
 
     def worker(self, dispatcher: "Dispatcher", *, client: Any) -> AbstractAsyncContextManager[Any]:

@@ -116,6 +116,7 @@ class Worker:
         self._preempted: WeakSet[asyncio.Task[None]] = WeakSet()
         self._slot_free = asyncio.Event()
         self._stopping = False
+        self._suspects_wait = False
         self._pause: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -133,10 +134,15 @@ class Worker:
         Raises:
             Exception: the store failed.
         """
-        count = 0
-        while claims := await self._claim(self._concurrency):
-            await asyncio.gather(*(self._execute(claim) for claim in claims))
-            count += len(claims)
+        count, limit = 0, self._concurrency
+        while claims := await self._claim(limit):
+            suspects = [claim for claim in claims if claim.abandoned and limit > 1]
+            for claim in suspects:
+                await self._release(claim.lease, 0.0, abandoned=claim.abandoned)
+            runnable = [claim for claim in claims if claim not in suspects]
+            await asyncio.gather(*(self._execute(claim) for claim in runnable))
+            count += len(runnable)
+            limit = 1 if suspects else self._concurrency
         return count
 
     async def __aenter__(self) -> Self:
@@ -168,7 +174,7 @@ class Worker:
         failures = 0
         while not self._stopping:
             try:
-                await self._claim_loopce()
+                await self._claim_once()
             except Exception as error:  # noqa: BLE001 - any failure of a store may be over soon
                 logger.error("the inbox cannot be worked on: %s", traceback_without_messages(error))  # noqa: TRY400 - may quote a row
                 failures += 1
@@ -177,23 +183,37 @@ class Worker:
             else:
                 failures = 0
 
-    async def _claim_loopce(self) -> None:
-        """Fill the free slots, and wait if there is nothing more to do."""
-        free = self._concurrency - len(self._executions)
-        claims = await self._claim(free)
-        if self._stopping:
-            for claim in claims:
-                await self._release(claim.lease, self._clock.now())
-            return
+    async def _claim_once(self) -> None:
+        """Fill the free slots, and wait if there is nothing more to do.
+
+        A claim that follows an abandoned lease is a suspect: its events may have killed the process. It runs alone, so
+        that it takes no other payment's attempt with it when it does so again.
+        """
+        slots = 1 if self._suspects_wait else self._concurrency
+        free = slots - len(self._executions)
+        claims = await self._claim(free) if free > 0 else []
+        if free > 0 and slots == 1:
+            self._suspects_wait = False
         for claim in claims:
-            execution = asyncio.create_task(self._execute(claim))
-            self._executions[execution] = claim.lease
-            execution.add_done_callback(self._end)
-        if len(self._executions) == self._concurrency:
+            if self._stopping:
+                await self._release(claim.lease, self._clock.now(), abandoned=claim.abandoned)
+            elif claim.abandoned and (self._executions or slots > 1):
+                self._suspects_wait = True
+                await self._release(claim.lease, 0.0, abandoned=claim.abandoned)
+            else:
+                self._start(claim)
+        if self._stopping:
+            return
+        if len(self._executions) >= slots or (self._executions and self._suspects_wait):
             self._slot_free.clear()
             await self._wait(self._slot_free.wait())
-        elif len(claims) < free:
+        elif len(claims) < free and not self._suspects_wait:
             await self._wait(self.inbox.wait_for_work(self._poll))
+
+    def _start(self, claim: Claim) -> None:
+        execution = asyncio.create_task(self._execute(claim))
+        self._executions[execution] = claim.lease
+        execution.add_done_callback(self._end)
 
     async def _claim(self, limit: int) -> list[Claim]:
         return await self.inbox.claim(limit, now=self._clock.now(), lease=self._lease)
@@ -233,9 +253,9 @@ class Worker:
             due_at = self._clock.now() + STORE_BACKOFF[-1]
         await self._release(lease, due_at)
 
-    async def _release(self, lease: Lease, due_at: float | None) -> None:
+    async def _release(self, lease: Lease, due_at: float | None, *, abandoned: int = 0) -> None:
         try:
-            await self.inbox.release(lease, due_at=due_at, now=self._clock.now())
+            await self.inbox.release(lease, due_at=due_at, now=self._clock.now(), abandoned=abandoned)
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself
             logger.error("%s was not released: %s", lease.ordering_key, traceback_without_messages(error))  # noqa: TRY400 - the same
 

@@ -8,9 +8,10 @@ import pytest
 
 from leadpay.errors import InboxError
 from leadpay.inbox import HandlerRun
-from leadpay.inbox.execution import UNREADABLE
+from leadpay.inbox.execution import UNREADABLE, ClaimExecution
 from leadpay.instrumentation import DeadLettered
 from leadpay.models import Event, InstantPaymentEvent
+from leadpay.storage import LeaseLostError
 from leadpay.webhooks.context import Context, Defer, Discard
 from tests.support.inbox import RECEIVED, Bench, event_of
 
@@ -289,6 +290,47 @@ async def test_attempts_that_killed_the_process_are_counted(bench: Bench) -> Non
     (handling,) = (await bench.kept("event_1")).handler_runs.values()
     assert (handling.state, handling.attempts) == ("dead", 3)
     assert handling.error == "the process ended, or stalled, 3 times while handling this"
+
+
+@pytest.mark.asyncio
+async def test_one_lost_lease_makes_no_dead_letter(bench: Bench) -> None:
+    """A process that was killed once is no proof against its handlers, however few retries they have."""
+    attempts: list[int] = []
+
+    @bench.router.posted(retries=())
+    async def works(event: InstantPaymentEvent, context: Context) -> None:
+        attempts.append(context.attempt)
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    assert len(await bench.inbox.claim(5, now=bench.clock.now(), lease=10)) == 1
+    bench.clock.move(10)
+    await bench.work()
+    assert attempts == [2]
+    assert await bench.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_no_attempt_begins_after_the_lease_is_over(bench: Bench, is_taken: bool) -> None:
+    """A worker whose event loop was blocked prolongs its lease first, and finds out whether it has lost it."""
+    seen: list[str] = []
+
+    @bench.router.posted
+    async def note(event: InstantPaymentEvent) -> None:
+        seen.append(event.id)
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    worker = bench.worker(lease=10)
+    (claim,) = await worker._claim(1)
+    execution = ClaimExecution(claim, worker._config)
+    bench.clock.move(10)
+    if is_taken:
+        assert len(await bench.inbox.claim(1, now=bench.clock.now(), lease=10)) == 1
+        with pytest.raises(LeaseLostError):
+            await execution.run()
+    else:
+        await execution.run()
+    assert seen == ([] if is_taken else ["event_1"])
 
 
 @pytest.mark.asyncio

@@ -402,3 +402,71 @@ async def test_a_run_that_is_finished_already_is_not_recorded_again(
     assert "what this worker did was not kept" in caplog.text
     (claim,) = await shaky.inbox.claim(1, now=NOW, lease=1)
     assert claim.abandoned == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_a_suspect_runs_alone(shaky: Bench, is_running: bool) -> None:
+    """After an abandoned lease, a payment is handled when no other one is, whose attempt it might take with it."""
+    gate = Gate(shaky)
+    for number in range(3):
+        await shaky.receive(f"event_{number}", payment=f"instant_payment_{number}")
+    assert len(await shaky.inbox.claim(2, now=NOW, lease=1)) == 2
+    if not is_running:
+        assert len(await shaky.inbox.claim(2, now=NOW, lease=1)) == 1
+    shaky.clock.move(1)
+    flaky: Any = shaky.inbox
+    async with shaky.worker():
+        for number in range(3):
+            await until(lambda number=number: len(gate.running) == number + 1)  # type: ignore[misc]
+            calls = flaky.calls.count("claim")
+            await shaky.inbox.wait_for_work(0.01)
+            assert flaky.calls.count("claim") == calls
+            assert len(gate.running) == number + 1
+            gate.open.set()
+            await until(lambda number=number: len(gate.ended) == number + 1)  # type: ignore[misc]
+            gate.open.clear()
+    assert gate.attempts == ([1, 2, 2] if is_running else [2, 2, 2])
+
+
+@pytest.mark.asyncio
+async def test_suspects_that_another_worker_took_are_not_waited_for(shaky: Bench) -> None:
+    """The worker goes on with all its slots."""
+    gate = Gate(shaky)
+    gate.open.set()
+    flaky: Any = shaky.inbox
+    await shaky.receive("event_1")
+    assert len(await shaky.inbox.claim(1, now=NOW, lease=1)) == 1
+    shaky.clock.move(1)
+    worker = shaky.worker()
+    worker._suspects_wait = True
+    assert len(await shaky.inbox.claim(1, now=shaky.clock.now(), lease=1000)) == 1
+    flaky.gates["wait_for_work"] = asyncio.Event()
+    waiting = asyncio.create_task(worker._claim_once())
+    await until(lambda: "wait_for_work" in flaky.calls)
+    assert not worker._suspects_wait
+    flaky.gates["wait_for_work"].set()
+    shaky.clock.move(30)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+async def test_run_due_works_suspects_one_by_one(shaky: Bench) -> None:
+    """As the worker's loop does."""
+    most: list[int] = []
+    running: set[str] = set()
+
+    @shaky.router.on("*")
+    async def handler(event: Event) -> None:
+        running.add(event.id)
+        await asyncio.sleep(0)
+        most.append(len(running))
+        running.discard(event.id)
+
+    for number in range(4):
+        await shaky.receive(f"event_{number}")
+    assert len(await shaky.inbox.claim(3, now=NOW, lease=1)) == 3
+    shaky.clock.move(1)
+    assert await shaky.work() == 4
+    assert most == [1, 1, 1, 1]

@@ -1,11 +1,11 @@
 """Every call, its first attempt lost or not, then every kind of response: what is raised agrees with the bank's books.
 
-The client talks to a proxy on a real port. The proxy passes requests on to the pretend bank, loses responses, or gives
+The client talks to a proxy on a real port. The proxy passes requests on to the sandbox, loses responses, or gives
 a response of its own. Afterwards an honest client of the same bank looks at what exists.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -37,12 +37,12 @@ from tests.support.rng import FixedRandom
 ACCOUNT = "account_number_1"
 TOKEN_PATH = "/v1/oauth/token"
 PROBLEM_STATUSES = (400, 401, 403, 404, 408, 409, 422, 429, 500, 503)
-"""Those with which the bank itself answers, and two that any bank may add."""
+"""Those with which the bank itself responses, and two that any bank may add."""
 FOREIGN_STATUSES = (
     *(300, 304, 307, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418),
     *(421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 599),
 )
-"""Those with which a proxy, a load balancer or a firewall answers in HTML, or with an empty body."""
+"""Those with which a proxy, a load balancer or a firewall responses in HTML, or with an empty body."""
 REFUSALS = {400, 403, 404, 422}
 """What is final in the bank's own words: with an idempotency key it says that the key was not used up."""
 
@@ -89,7 +89,7 @@ class Proxy:
         self.losing = False
         """Whether the next request is passed on, and its response lost."""
         self.response: Canned | None = None
-        """What every later request is answered with; None passes them on."""
+        """The response to every later request; None passes them on."""
         self.token_response: Canned | None = None
         """The same for requests to the token endpoint."""
         self.passes_reads = False
@@ -204,7 +204,7 @@ class Call(NamedTuple):
 
     prepare: Callable[[Stage], Awaitable[Any]]
     make: Callable[[LeadClient, str], Awaitable[Any]]
-    count: Callable[[Stage, str], Awaitable[int]]
+    count_done: Callable[[Stage, str], Awaitable[int]]
     is_write: bool = True
     is_keyed: bool = True
     """Whether the bank's description has an idempotency key for it."""
@@ -365,7 +365,7 @@ async def test_what_is_raised_agrees_with_what_the_bank_holds(name: str, lost: b
             stage.proxy.response, stage.proxy.losing = None, False
             payment = await call.prepare(stage)
             payment_id = payment.id if payment is not None else ""
-            before = await call.count(stage, payment_id)
+            before = await call.count_done(stage, payment_id)
             stage.proxy.response, stage.proxy.losing = response, lost
             error: LeadError | None = None
             try:
@@ -373,14 +373,14 @@ async def test_what_is_raised_agrees_with_what_the_bank_holds(name: str, lost: b
             except LeadError as raised:
                 error = raised
             stage.proxy.response = None
-            done = await call.count(stage, payment_id) - before
+            done = await call.count_done(stage, payment_id) - before
             found = judge(call, response, error, lost=lost, done=done)
             if found is not None:
                 wrong.append(f"{response.name}: {found} ({type(error).__name__}, done {done})")
     assert wrong == []
 
 
-FOREIGN = {
+FOREIGN: dict[str, dict[str, Any]] = {
     "another amount": {"amount": 1},
     "another account number": {"account_number_id": "account_number_2"},
     "another creditor": {"creditor": {"name": "Mallory Jones", "account_number": "666"}},
@@ -401,7 +401,8 @@ async def test_a_payment_that_was_not_asked_for_is_no_success(name: str, lost: b
         payment_id = payment.id if payment is not None else ""
         other = await stage.send()
         body = orjson.dumps(await _raw(stage, other.id))
-        for changed in FOREIGN.values() if name == "send" else [{}]:
+        changes: Iterable[dict[str, Any]] = FOREIGN.values() if name == "send" else [{}]
+        for changed in changes:
             canned = Canned("foreign", 200, orjson.dumps({**orjson.loads(body), **changed}))
             stage.proxy.response, stage.proxy.losing = canned, lost
             if call.is_write and not call.is_keyed and lost:
@@ -428,7 +429,7 @@ async def test_a_refusal_of_the_token_endpoint_is_about_the_token(name: str, sta
     async with staged() as stage:
         payment = await call.prepare(stage)
         payment_id = payment.id if payment is not None else ""
-        before = await call.count(stage, payment_id)
+        before = await call.count_done(stage, payment_id)
         body = b"<html>no</html>" if html else problem(status, "unauthorized", numeric=True)
         stage.proxy.token_response = Canned("token", status, body, "text/html" if html else "application/json")
         with pytest.raises((TokenError, RequestNotSentError)) as caught:
@@ -436,4 +437,4 @@ async def test_a_refusal_of_the_token_endpoint_is_about_the_token(name: str, sta
         if status < 500 and not html:
             assert isinstance(caught.value, TokenError)
             assert isinstance(caught.value, AuthenticationError)
-        assert await call.count(stage, payment_id) == before
+        assert await call.count_done(stage, payment_id) == before

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -30,10 +31,16 @@ class _Result(NamedTuple):
     error: Exception | None
 
 
+_SESSION: ContextVar["ExclusiveSession | None"] = ContextVar("leadpay_sqlite_session", default=None)
+"""The session of this task, which would wait for itself if it asked for the connection once more."""
+
+
 class ExclusiveSession:
     """The connection for one user, in a transaction that is rolled back at the end unless it was committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: "ConnectionThread") -> None:
+        self.thread = thread
+        self.is_over = False
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
 
     async def run(self, work: Work[T]) -> T:
@@ -42,6 +49,7 @@ class ExclusiveSession:
 
     def end(self) -> None:
         """Give the connection back, after the work that was posted before."""
+        self.is_over = True
         self.jobs.put(None)
 
 
@@ -97,6 +105,12 @@ class ConnectionThread:
             InboxError: SQLite failed; nothing was kept, unless the commit itself failed.
         """
         self._raise_if_closed()
+        session = _SESSION.get()
+        if session is not None and session.thread is self and not session.is_over:
+            raise InboxError(
+                "context.transaction holds SQLite's connection until the handler returns: use the inbox before the "
+                "first statement"
+            )
         try:
             return await _post(self._queue, work, writes=writes)
         except sqlite3.Error as error:
@@ -106,7 +120,8 @@ class ConnectionThread:
     def exclusive(self) -> ExclusiveSession:
         """Queue for the connection alone; the caller must end the session."""
         self._raise_if_closed()
-        session = ExclusiveSession()
+        session = ExclusiveSession(self)
+        _SESSION.set(session)
         self._queue.put(session)
         return session
 

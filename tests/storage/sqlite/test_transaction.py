@@ -177,3 +177,23 @@ async def test_a_task_left_behind_writes_nothing_after_the_commit(path: Path) ->
             await left[0]
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT * FROM credits").fetchall() == []
+
+
+@pytest.mark.asyncio
+async def test_the_inbox_is_refused_while_the_handler_holds_its_connection() -> None:
+    """The handler would wait for itself: it gets an error at once, and before its first statement a result."""
+    seen: list[Any] = []
+
+    async def asks(event: Event, context: Context) -> None:
+        seen.append((await inbox.stats()).by_state)
+        await context.transaction.execute("SELECT 1")
+        with pytest.raises(InboxError, match="before the first statement"):
+            await inbox.stats()
+
+    async with SqliteInbox(":memory:") as inbox:
+        bench = Bench(inbox)
+        bench.router.on("*", retries=())(asks)
+        await bench.receive("event_1")
+        await bench.work()
+        assert await bench.state("event_1") == "done"
+        assert seen == [{"waiting": 1}]
