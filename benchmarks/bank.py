@@ -51,7 +51,16 @@ def _response(path: bytes) -> bytes:
     return head.encode() + body
 
 
-_PAYMENT: Final = orjson.dumps(payment())
+_ORDER: Final = {
+    "account_number_id": "account_number_main",
+    "amount": 5000,
+    "currency_code": "USD",
+    "creditor": {"name": "Alex Smith", "account_number": "1234567890"},
+    "creditor_agent": {"routing_number": "111000111"},
+}
+"""What benchmarks.client sends: a response about another payment would be refused."""
+
+_PAYMENT: Final = orjson.dumps({**payment(), **_ORDER, "direction": "outgoing", "related_objects": {}})
 
 
 async def _serve() -> None:

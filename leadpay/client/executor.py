@@ -5,7 +5,6 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any, Final, NoReturn, Protocol, TypeVar
@@ -142,6 +141,8 @@ class RequestExecutor:
         """
         start = self._now()
         state = CallState(request, start + self._timeouts.deadline if deadline is None else deadline, resuming)
+        if resuming:
+            state.error = NoAnswerError("an earlier call got no response")
         if self._observer is not None:
             path = request.path.partition("?")[0]
             state.observed = CallStarted(request.operation, request.method, path, request.key, self._sender.base_url)
@@ -217,7 +218,7 @@ class RequestExecutor:
         state.in_flight = True
         state.token = token
         if state.first_sent_at is None:
-            state.first_sent_at = datetime.fromtimestamp(self.clock.now(), UTC)
+            state.first_sent_at = self.clock.now()
         started = None
         if self._observer is not None and state.observed is not None:
             started = AttemptStarted(state.observed, state.attempts)
@@ -411,7 +412,7 @@ def _read(response: Response, read: Callable[[Any], T], request: Request) -> T:
         except ValueError:
             raise _malformed("is not JSON in UTF-8") from None
         result = read(data)
-        problems = tuple(mismatches(result, request.expected))
+        problems = mismatches(result, request.expected)
         if problems:
             raise MismatchedResponseError(problems)
     except MalformedResponseError as error:

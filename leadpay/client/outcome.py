@@ -1,9 +1,9 @@
 """What a response means for an operation, and the state of one call between its attempts. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from http import HTTPStatus
 from operator import attrgetter
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from leadpay.client.requests import Request, RetrySafety
+from leadpay.clock import utc_datetime
 from leadpay.errors import (
     APIError,
     LeadError,
@@ -107,11 +108,22 @@ def is_key_reused(status: int, safety: RetrySafety, code: str | None) -> bool:
     return status in {_CONFLICT, _UNPROCESSABLE} and code == KEY_REUSED_CODE and safety is not RetrySafety.SAFE
 
 
-def mismatches(result: object, expected: Mapping[str, object]) -> Iterator[Problem]:
+_getter = cache(attrgetter)
+
+
+def mismatches(result: object, expected: Mapping[str, object]) -> list[Problem]:
     """Compare a result with what the request asked for, field by field."""
-    for path, wanted in expected.items():
-        if attrgetter(path)(result) != wanted and not _is_same_name(path, attrgetter(path)(result), wanted):
-            yield Problem(f"$.{path}", "is not what was asked for")
+    if not expected:
+        return []
+    found = _getter(*expected)(result)
+    values = (found,) if len(expected) == 1 else found
+    if values == tuple(expected.values()):
+        return []
+    return [
+        Problem(f"$.{path}", "is not what was asked for")
+        for (path, wanted), value in zip(expected.items(), values, strict=True)
+        if value != wanted and not _is_same_name(path, value, wanted)
+    ]
 
 
 def _is_same_name(path: str, found: object, wanted: object) -> bool:
@@ -146,7 +158,8 @@ class CallState:
     executed_attempts: int = 0
     """Attempts that may have been executed; only these are bounded by a count."""
     conflicts: int = 0
-    first_sent_at: datetime | None = None
+    first_sent_at: float | None = None
+    """In seconds since 1970."""
     ambiguous_error: LeadError | None = None
     """How the last attempt that may have been executed ended, if there was one."""
     in_flight: bool = False
@@ -157,7 +170,7 @@ class CallState:
     """Whether the last attempt only needs another one with a new token."""
     observed: CallStarted | None = None
     """The observation that began the call, if there is an observer."""
-    error: LeadError = attrs.field(factory=lambda: NoAnswerError("an earlier call got no response"))
+    error: LeadError = attrs.field(init=False)
     """How the last attempt ended, if it did not succeed."""
 
     @property
@@ -199,13 +212,14 @@ class CallState:
             is_earlier = isinstance(error, RequestNotSentError) and self.ambiguous_error is not None
             return self.sign(self.ambiguous_error if is_earlier and self.ambiguous_error else error)
         status = getattr(error, "status", None)
+        sent_at = None if self.resuming or self.first_sent_at is None else utc_datetime(self.first_sent_at)
         return self.sign(
             OutcomeUnknownError(
                 self.request.operation,
                 attempts=self.attempts,
                 idempotency_key=self.request.key,
                 reason="no response" if status is None else f"HTTP {status}",
-                first_sent_at=None if self.resuming else self.first_sent_at,
+                first_sent_at=sent_at,
                 cause=error,
             )
         )

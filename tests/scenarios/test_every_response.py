@@ -1,6 +1,6 @@
 """Every call, its first attempt lost or not, then every kind of response: what is raised agrees with the bank's books.
 
-The client talks to a proxy on a real port. The proxy passes requests on to the pretend bank, loses responses, or gives
+The client talks to a proxy on a real port. The proxy passes requests on to the sandbox, loses responses, or gives
 a response of its own. Afterwards an honest client of the same bank looks at what exists.
 """
 
@@ -37,12 +37,12 @@ from tests.support.rng import FixedRandom
 ACCOUNT = "account_number_1"
 TOKEN_PATH = "/v1/oauth/token"
 PROBLEM_STATUSES = (400, 401, 403, 404, 408, 409, 422, 429, 500, 503)
-"""Those with which the bank itself answers, and two that any bank may add."""
+"""Those with which the bank itself responses, and two that any bank may add."""
 FOREIGN_STATUSES = (
     *(300, 304, 307, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418),
     *(421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 599),
 )
-"""Those with which a proxy, a load balancer or a firewall answers in HTML, or with an empty body."""
+"""Those with which a proxy, a load balancer or a firewall responses in HTML, or with an empty body."""
 REFUSALS = {400, 403, 404, 422}
 """What is final in the bank's own words: with an idempotency key it says that the key was not used up."""
 
@@ -89,7 +89,7 @@ class Proxy:
         self.losing = False
         """Whether the next request is passed on, and its response lost."""
         self.response: Canned | None = None
-        """What every later request is answered with; None passes them on."""
+        """The response to every later request; None passes them on."""
         self.token_response: Canned | None = None
         """The same for requests to the token endpoint."""
         self.passes_reads = False
