@@ -1,7 +1,7 @@
 """Work one claim through: the handlers that are due, in the order of events, each on its own."""
 
 import logging
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from math import inf
 from random import Random
@@ -20,7 +20,6 @@ from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.dispatcher import Dispatcher, HandlerResult, traceback_without_messages
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.route import Route
-from leadpay.webhooks.router import WebhookRouter
 
 logger = logging.getLogger("leadpay.inbox")
 
@@ -39,8 +38,6 @@ class WorkerConfig:
 
     inbox: Inbox
     dispatcher: Dispatcher
-    names: Mapping[Hashable, str]
-    """From :func:`name_handlers`."""
     retries: Sequence[float]
     timeout: float
     clock: Clock
@@ -83,13 +80,13 @@ class ClaimExecution:
             await self._give_up(stored, HandlerRun(handler=UNREADABLE, state="dead", attempts=1, error=str(error)), [])
             return
         routes = self._routes(event)
-        states: dict[str, HandlerRunState] = {name: _run_of(stored, name).state for name in routes}
+        states: dict[str, HandlerRunState] = {name: _run_of(stored, route).state for name, route in routes.items()}
         if "waiting" not in states.values():
             await self._record(stored, None, list(states.values()))
         for name, route in routes.items():
-            if states[name] == "waiting" and self._is_due(stored, name):
+            if states[name] == "waiting" and self._is_due(stored, route):
                 others: list[HandlerRunState] = [state for other, state in states.items() if other != name]
-                ended = await self._handle(stored, event, route, _run_of(stored, name), others)
+                ended = await self._handle(stored, event, route, _run_of(stored, route), others)
                 states[name] = ended.state
                 if ended.state == "waiting":
                     self._hold_back(ended)
@@ -98,14 +95,14 @@ class ClaimExecution:
         """Pick the handlers by name, each once, however often it was registered."""
         routes: dict[str, Route] = {}
         for route in self._config.dispatcher.select(event):
-            routes.setdefault(self._config.names.get(_key(route.handler), route.name), route)
+            routes.setdefault(route.name, route)
         return routes
 
-    def _is_due(self, stored: StoredEvent, name: str) -> bool:
+    def _is_due(self, stored: StoredEvent, route: Route) -> bool:
         """Whether a handler is through with all earlier events, and its next attempt is due."""
-        if name in self._held_back:
+        if route.name in self._held_back:
             return False
-        run = _run_of(stored, name)
+        run = _run_of(stored, route)
         if run.due_at is not None and run.due_at > self._config.clock.now():
             self._hold_back(run)
             return False
@@ -236,25 +233,12 @@ class ClaimExecution:
             self._latest_versions[name] = version
 
 
-def name_handlers(router: WebhookRouter) -> dict[Hashable, str]:
-    """Give each handler the name under which its runs are stored; handlers of one name are numbered in their order."""
-    names: dict[Hashable, str] = {}
-    counts: dict[str, int] = {}
-    for route in router.routes():
-        if _key(route.handler) not in names:
-            count = counts[route.name] = counts.get(route.name, 0) + 1
-            names[_key(route.handler)] = route.name if count == 1 else f"{route.name}#{count}"
-    return names
-
-
-def _key(handler: Any) -> Hashable:
-    """Identify a handler: a bound method is another object each time, but equal."""
-    return handler if isinstance(handler, Hashable) else id(handler)
-
-
-def _run_of(stored: StoredEvent, name: str) -> HandlerRun:
-    found = stored.handler_runs.get(name)
-    return HandlerRun(handler=name, state="waiting", attempts=0) if found is None else found
+def _run_of(stored: StoredEvent, route: Route) -> HandlerRun:
+    """Find the handler's run, under its name or an alias."""
+    for name in route.names:
+        if (found := stored.handler_runs.get(name)) is not None:
+            return attrs.evolve(found, handler=route.name)
+    return HandlerRun(handler=route.name, state="waiting", attempts=0)
 
 
 def _closing(states: Iterable[HandlerRunState]) -> EventState | None:

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError
-from leadpay.inbox.execution import ClaimExecution, WorkerConfig, name_handlers
+from leadpay.inbox.execution import ClaimExecution, WorkerConfig
 from leadpay.inbox.retry import RETRIES
 from leadpay.inbox.signals import stop_on_signals
 from leadpay.inbox.store import Claim, Inbox, RunFinishedError
@@ -104,7 +104,6 @@ class Worker:
         self._config = WorkerConfig(
             inbox=inbox,
             dispatcher=self.dispatcher,
-            names=name_handlers(self.dispatcher.router),
             retries=tuple(retries),
             timeout=TIMEOUT,
             clock=self._clock,

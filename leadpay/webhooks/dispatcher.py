@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any, Literal, Self, TypeAlias
@@ -157,6 +157,8 @@ class _ObservedRun:
 
 def _result_of(error: BaseException, route: Route, event: Event) -> HandlerResult:
     """Turn what a handler raised into its result."""
+    if isinstance(error, BaseExceptionGroup):
+        error = _instruction_of(error) or error
     if isinstance(error, Defer):
         return HandlerResult(route.name, "deferred", error)
     if isinstance(error, Discard):
@@ -164,6 +166,26 @@ def _result_of(error: BaseException, route: Route, event: Event) -> HandlerResul
         return HandlerResult(route.name, "discarded", error)
     logger.error("%s failed on %s (%s)\n%s", route.name, event.id, event.type, traceback_without_messages(error))
     return HandlerResult(route.name, "failed", error)
+
+
+def _instruction_of(group: BaseExceptionGroup[BaseException]) -> Defer | Discard | None:
+    """Find what a group tells us to do, if it holds no error: the longest deferral, or else a discard."""
+    instructions, errors = group.split((Defer, Discard))
+    if instructions is None or errors is not None:
+        return None
+    leaves = list(_leaves(instructions))
+    deferrals = [leaf for leaf in leaves if isinstance(leaf, Defer)]
+    if deferrals:
+        return max(deferrals, key=lambda leaf: leaf.seconds)
+    return next(leaf for leaf in leaves if isinstance(leaf, Discard))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _is_cancellation_of_another_task(error: BaseException) -> bool:
@@ -180,9 +202,27 @@ def resolve_context(context: LazyContext) -> Context[Any, Any]:
 
 
 def traceback_without_messages(error: BaseException) -> str:
-    """Write an error's type and the lines that led to it, without its message, which may contain private data."""
-    lines = traceback.format_tb(error.__traceback__)
-    return "".join([*lines, f"{type(error).__module__}.{type(error).__qualname__}"])
+    """Write the types of an error, of its causes and of a group's errors, with the lines that led to them.
+
+    Messages are left out, since they may contain private data.
+    """
+    return "\n".join(_describe(error, {id(error)}))
+
+
+def _describe(error: BaseException, seen: set[int]) -> Iterator[str]:
+    cause = error.__cause__ if error.__suppress_context__ else error.__cause__ or error.__context__
+    if cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield from _describe(cause, seen)
+        yield "which led to:"
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    yield f"{lines}{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, BaseExceptionGroup):
+        for number, inner in enumerate(error.exceptions, 1):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                yield f"error {number} of the group:"
+                yield from _describe(inner, seen)
 
 
 def paste_ready(event: Event) -> str:
@@ -195,7 +235,7 @@ def paste_ready(event: Event) -> str:
     if not event.type.is_known:
         decorator = f"on({str(event.type)!r}, unlisted=True)"
     else:
-        decorator = name.replace("updated", "update")
+        decorator = name
         if event.payment.direction.is_known:
             decorator += f"(direction={str(event.payment.direction)!r})"
     return f"@router.{decorator}\nasync def {function}(event: InstantPaymentEvent) -> None: ...\n"

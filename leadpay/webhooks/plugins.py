@@ -131,7 +131,7 @@ def _load(point: EntryPoint) -> Plugin:
     plugin = Plugin(distribution=distribution, version=version, name=point.name, place=point.value)
     try:
         offered = point.load()
-    except Exception as error:  # noqa: BLE001 - another's module may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - another's module may raise anything, and call sys.exit()
         return _broken(plugin, f"{point.value} cannot be imported ({_reason(error)})", error)
     if not isinstance(offered, WebhookRouter):
         return _broken(plugin, f"{point.value} is a {type(offered).__name__}, not a WebhookRouter")
@@ -146,7 +146,7 @@ def _checked(plugin: Plugin, present: Collection[WebhookRouter]) -> Plugin:
     return plugin
 
 
-def _broken(plugin: Plugin, why: str, cause: Exception | None = None) -> Plugin:
+def _broken(plugin: Plugin, why: str, cause: BaseException | None = None) -> Plugin:
     error = RouterError(f"{plugin}: {why}")
     error.__cause__ = cause
     return attrs.evolve(plugin, router=None, error=error)
@@ -164,7 +164,7 @@ def _raise_or_log(plugin: Plugin, on_error: OnError) -> Plugin:
     return plugin
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Name the error; only the message of an ImportError is repeated, since any other may quote a setting."""
     message = f": {error}" if isinstance(error, ImportError) else ""
     return type(error).__name__ + message

@@ -2,10 +2,12 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar
 
 import attrs
@@ -42,8 +44,12 @@ OneOrMore: TypeAlias = T | Collection[T] | None
 
 
 class Options(TypedDict, total=False):
-    """How a handler runs: what every decorator takes."""
+    """What an inbox knows a handler by, and how it runs: what every decorator takes."""
 
+    name: str | None
+    """The name under which an inbox remembers what this handler has done; ``module:qualified name`` if left out."""
+    aliases: Collection[str] | None
+    """Its earlier names: what was done under them is not done again."""
     retries: Sequence[float] | None
     """With an inbox: how long to wait before each further attempt, in seconds: ``(1, 5, 60)`` makes four attempts."""
     timeout: float | None
@@ -73,6 +79,8 @@ class EventFilters(Filters, total=False):
 
     where: Callable[[Event], bool] | None
     """A function of your own: it takes the event, returns a bool, and does not wait."""
+    mandatory: bool
+    """For patterns with ``*``: whether the handler does what the bank demands for its mandatory events."""
 
 
 ENUM_FILTERS: Final[Mapping[str, type[OpenEnum]]] = {
@@ -95,7 +103,7 @@ class Route:
 
     handler: Callable[..., Awaitable[Any]]
     name: str
-    """``module:qualified name``; an inbox keeps a handler's progress under it, so renaming a handler makes it new."""
+    """The name that was given, or ``module:qualified name``; an inbox keeps a handler's progress under it."""
     patterns: tuple[str, ...]
     """Types in the bank's current spelling, or patterns with ``*``; empty for an ``unhandled`` handler."""
     filters: Mapping[str, Collection[Any]]
@@ -108,6 +116,15 @@ class Route:
     """With an inbox: how long to wait before each further attempt, in seconds; None for the worker's own schedule."""
     timeout: float | None = None
     """How long one attempt may run, in seconds; None for the dispatcher's own limit."""
+    aliases: tuple[str, ...] = ()
+    """Earlier names of the handler."""
+    is_mandatory: bool = False
+    """Whether a pattern with ``*`` counts as handling the events that the bank makes mandatory."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and the aliases."""
+        return (self.name, *self.aliases)
 
     @property
     def is_filtered(self) -> bool:
@@ -122,6 +139,15 @@ class Route:
     def takes_type(self, event_type: str) -> bool:
         """Whether it takes events of a type, filters aside."""
         return any(event_type == pattern or fnmatchcase(event_type, pattern) for pattern in self.patterns)
+
+    def handles_mandatory(self, event_type: str, direction: str) -> bool:
+        """Whether it handles a mandatory event, and does not only take everything, as an audit log does."""
+        named = event_type in self.patterns or (self.is_mandatory and self.takes_type(event_type))
+        return (
+            named
+            and direction in self.filters.get("direction", (direction,))
+            and False in self.filters.get("is_return", (False,))
+        )
 
     def failing(self, error: Exception) -> "Route":
         """Make the same route with a handler that raises the error that ``where`` raised."""
@@ -146,7 +172,10 @@ def make_route(
         RouterError: the handler is not a coroutine function of one or two positional arguments, or a filter is
             unknown or has a value that can never match; the message names the handler.
     """
-    name = _name(handler)
+    name = filters.get("name") or _name(handler)
+    if not isinstance(name, str):
+        raise RouterError(f"{_name(handler)}: name= must be a string")
+    _check_no_method(handler, name)
     wants_context = _wants_context(handler, name)
     where: Any = filters.get("where")
     _check_where(where, name)
@@ -163,20 +192,24 @@ def make_route(
         router=router,
         retries=_retries(filters.get("retries"), name),
         timeout=_timeout(filters.get("timeout"), name),
+        aliases=_aliases(filters.get("aliases", ()), name),
+        is_mandatory=bool(filters.get("mandatory")),
     )
 
 
-_OPTIONS: Final = frozenset({"where", "retries", "timeout"})
+_OPTIONS: Final = frozenset({"where", "retries", "timeout", "name", "aliases", "mandatory"})
 
 
 def make_pattern(event_type: str, *, unlisted: bool = False) -> str:
-    """Check the name of an event type, in either spelling, or a pattern with ``*``.
+    """Check the name of an event type, in any of the bank's spellings, or a pattern with ``*``.
 
     Raises:
         RouterError: the name is not on the bank's list: most often it is misspelled.
     """
     if not isinstance(event_type, str) or not event_type:
         raise RouterError(f"on(): an event type must be a string such as 'ach.*', not {event_type!r}")
+    if event_type.startswith("."):
+        event_type = f"instant_payment{event_type}"  # as the bank's guides write it
     current = EventType(event_type).current
     if "*" in event_type:
         if not unlisted and not any(fnmatchcase(known, event_type) for known in EventType):
@@ -193,7 +226,35 @@ def _name(handler: Any) -> str:
         handler = handler.func
     if not hasattr(handler, "__qualname__"):
         handler = type(handler)
-    return f"{handler.__module__}:{handler.__qualname__}"
+    module = handler.__module__
+    return f"{_main_module() if module == '__main__' else module}:{handler.__qualname__}"
+
+
+def _main_module() -> str:
+    """Find the name by which another program imports the module that Python was started with.
+
+    Else ``python app.py`` and ``leadpay serve app:router`` would give one handler two names.
+    """
+    main = sys.modules["__main__"]
+    if main.__spec__ is not None:
+        return main.__spec__.name
+    if getattr(main, "__file__", None) is None:
+        return "__main__"
+    path = Path(str(main.__file__)).resolve()
+    names = [path.stem]
+    while (path := path.parent).joinpath("__init__.py").exists():
+        names.insert(0, path.name)
+    return ".".join(names)
+
+
+def _check_no_method(handler: Any, name: str) -> None:
+    """Refuse a decorator in a class body: the event would become ``self``."""
+    if inspect.isfunction(handler) and next(iter(inspect.signature(handler).parameters), "") in ("self", "cls"):
+        parent = handler.__qualname__.rpartition(".")[0]
+        if parent and not parent.endswith("<locals>"):
+            raise RouterError(
+                f"{name}: is a method without its object; register the bound method, as in router.posted(obj.method)"
+            )
 
 
 def _wants_context(handler: Any, name: str) -> bool:
@@ -233,6 +294,12 @@ def _retries(value: Any, name: str) -> tuple[float, ...] | None:
     ):
         raise RouterError(f"{name}: retries= must be the seconds to wait before each further attempt, as in (1, 5, 60)")
     return None if value is None else tuple(value)
+
+
+def _aliases(value: Any, name: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        raise RouterError(f"{name}: aliases= must be the handler's earlier names, as in ('app:credit',)")
+    return tuple(value)
 
 
 def _timeout(value: Any, name: str) -> float | None:

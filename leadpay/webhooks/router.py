@@ -10,7 +10,7 @@
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
@@ -103,9 +103,12 @@ class WebhookRouter:
         return PaymentDecorator(self, EventType.INSTANT_PAYMENT_REJECTED)
 
     @property
-    def counterparty_status_update(self) -> PaymentDecorator:
-        """An outgoing payment moved on the other side: ``@router.counterparty_status_update``."""
+    def counterparty_status_updated(self) -> PaymentDecorator:
+        """The counterparty status of an outgoing payment changed: ``@router.counterparty_status_updated``."""
         return PaymentDecorator(self, EventType.INSTANT_PAYMENT_COUNTERPARTY_STATUS_UPDATED)
+
+    counterparty_status_update = counterparty_status_updated
+    """The same in the spelling of the bank's guides."""
 
     @property
     def return_request_response_needed(self) -> PaymentDecorator:
@@ -116,9 +119,12 @@ class WebhookRouter:
         return PaymentDecorator(self, EventType.INSTANT_PAYMENT_RETURN_REQUEST_RESPONSE_NEEDED)
 
     @property
-    def return_request_status_update(self) -> PaymentDecorator:
-        """A return request of ours was accepted or rejected: ``@router.return_request_status_update``."""
+    def return_request_status_updated(self) -> PaymentDecorator:
+        """A return request of ours was accepted or rejected: ``@router.return_request_status_updated``."""
         return PaymentDecorator(self, EventType.INSTANT_PAYMENT_RETURN_REQUEST_STATUS_UPDATED)
+
+    return_request_status_update = return_request_status_updated
+    """The same in the spelling of the bank's guides."""
 
     # The general ones.
 
@@ -126,7 +132,7 @@ class WebhookRouter:
         """Register a handler by the bank's names of types: ``@router.on("ach.*", "wire.posted")``.
 
         Args:
-            event_types: names in either spelling, or patterns with ``*``.
+            event_types: names in either spelling, or patterns with ``*``; ``.posted`` is ``instant_payment.posted``.
             unlisted: whether to accept a name that is not on the list that this version knows.
             filters: filters and options. A filter that looks at a payment excludes all events about other objects.
 
@@ -182,6 +188,7 @@ class WebhookRouter:
         for added in other.tree():
             if added in present:
                 raise RouterError(f"{self.name}: cannot include {other.name}: {added.name} is in this tree already")
+        self._check_names(other.routes(), f"cannot include {other.name}")
         self._entries.append(other)
         other._parents.append(self)  # noqa: SLF001 - its own kind
         self._changed()
@@ -240,12 +247,7 @@ class WebhookRouter:
         return tuple(
             str(event_type)
             for event_type, direction in MANDATORY
-            if not any(
-                route.takes_type(event_type)
-                and direction in route.filters.get("direction", (direction,))
-                and False in route.filters.get("is_return", (False,))
-                for route in self.routes()
-            )
+            if not any(route.handles_mandatory(event_type, direction) for route in self.routes())
         )
 
     def _select_by_type(self, spelled: EventType) -> _Selection:
@@ -265,9 +267,19 @@ class WebhookRouter:
         return lambda handler: self._register(handler, patterns, given)
 
     def _register(self, handler: Any, patterns: tuple[str, ...], filters: Mapping[str, Any]) -> Any:
-        self._entries.append(make_route(handler, patterns, filters, self))
+        route = make_route(handler, patterns, filters, self)
+        self._check_names([route], "cannot register it")
+        self._entries.append(route)
         self._changed()
         return handler
+
+    def _check_names(self, added: Iterable[Route], problem: str) -> None:
+        """Refuse two handlers of one name, whose progress an inbox could not tell apart."""
+        known = {name: route.handler for root in self._roots() for route in root.routes() for name in route.names}
+        for route in added:
+            for name in route.names:
+                if known.setdefault(name, route.handler) != route.handler:
+                    raise RouterError(f"{self.name}: {problem}: two handlers are called {name}; give them names: name=")
 
     def _roots(self) -> "Iterator[WebhookRouter]":
         if not self._parents:

@@ -24,7 +24,7 @@ async def credit(event: InstantPaymentEvent) -> None: ...
 
 complete = WebhookRouter()
 
-@complete.on("instant_payment.*")
+@complete.on("instant_payment.*", mandatory=True)
 async def everything(event) -> None: ...
 
 @complete.unhandled

@@ -11,7 +11,7 @@ import pytest
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.dispatcher import Dispatcher, Outcome, paste_ready
+from leadpay.webhooks.dispatcher import Dispatcher, Outcome, paste_ready, traceback_without_messages
 from leadpay.webhooks.router import WebhookRouter
 
 MakeEvent = Callable[..., Any]
@@ -152,7 +152,7 @@ async def test_lifespans_are_entered_in_order_and_give_handlers_their_state(make
     def router_of(name: str, lives: bool) -> WebhookRouter:
         router = WebhookRouter(name)
 
-        @router.posted
+        @router.posted(name=name)
         async def handler(event: InstantPaymentEvent, context: Context) -> None:
             states.append(context.state)
 
@@ -211,3 +211,47 @@ def test_only_a_router_is_dispatched() -> None:
     """Any other object is refused, with its type."""
     with pytest.raises(RouterError, match="a WebhookRouter is needed, not str"):
         Dispatcher("app:router")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("errors", "status", "kind"),
+    [
+        ([Defer(1), Defer(9), Discard("no")], "deferred", Defer),
+        ([Discard("no"), ExceptionGroup("inner", [Discard("neither")])], "discarded", Discard),
+        ([Defer(1), ValueError()], "failed", ExceptionGroup),
+        ([ValueError()], "failed", ExceptionGroup),
+    ],
+)
+@pytest.mark.asyncio
+async def test_instructions_in_a_group_are_followed(
+    make_event: MakeEvent, errors: list[Exception], status: str, kind: type[Exception]
+) -> None:
+    """A task group wraps what its tasks raise; any error among them makes it a failure."""
+    router = WebhookRouter()
+
+    @router.posted
+    async def grouped(event: InstantPaymentEvent) -> None:
+        raise ExceptionGroup("tasks", errors)
+
+    (result,) = (await dispatched(router, make_event())).results
+    assert (result.status, type(result.error)) == (status, kind)
+    assert not isinstance(result.error, Defer) or result.error.seconds == 9
+
+
+def test_a_traceback_has_causes_and_groups_and_no_messages() -> None:
+    """Types and places of all that was raised; a suppressed context and a circle are left out."""
+    inner = LookupError("Gertrude")
+    error = RuntimeError("Gertrude")
+    error.__cause__ = ExceptionGroup("Gertrude", [inner, inner, ExceptionGroup("Gertrude", [OSError("Gertrude")])])
+    inner.__context__ = error
+    assert traceback_without_messages(error) == (
+        "builtins.ExceptionGroup\n"
+        "error 1 of the group:\nbuiltins.LookupError\n"
+        "error 3 of the group:\nbuiltins.ExceptionGroup\n"
+        "error 1 of the group:\nbuiltins.OSError\n"
+        "which led to:\nbuiltins.RuntimeError"
+    )
+    error.__cause__, error.__context__ = None, ValueError("Gertrude")
+    assert traceback_without_messages(error) == "builtins.RuntimeError"
+    error.__suppress_context__ = False
+    assert traceback_without_messages(error) == "builtins.ValueError\nwhich led to:\nbuiltins.RuntimeError"

@@ -105,6 +105,7 @@ BROKEN = [
     ("import nowhere_at_all", "plug_x:router", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
     ("raise ValueError('dsn of postgres://user:pass@host')", "plug_x:router", "cannot be imported (ValueError)"),
     ("", "plug_x:router", "cannot be imported (AttributeError)"),
+    ("import sys; sys.exit('pass@host')", "plug_x:router", "cannot be imported (SystemExit)"),
     ("router = {}", "plug_x:router", "plug_x:router is a dict, not a WebhookRouter"),
     ("from plug_good import router", "plug_x:router", "plug_good is in this tree already"),
 ]

@@ -1,6 +1,10 @@
 """What is refused when a handler is registered, and what a route knows."""
 
+import sys
 from functools import partial
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -93,6 +97,9 @@ def test_filters_that_can_never_match_are_refused(filters: dict[str, Any], repor
 @pytest.mark.parametrize(
     ("options", "reported"),
     [
+        ({"name": 5}, "name"),
+        ({"aliases": "old"}, "aliases"),
+        ({"aliases": [5]}, "aliases"),
         ({"retries": 5}, "retries"),
         ({"retries": "15"}, "retries"),
         ({"retries": (1, -1)}, "retries"),
@@ -139,3 +146,63 @@ def test_a_fallback_takes_no_filters(filters: Any) -> None:
     """unhandled() takes what no other handler takes, all of it."""
     with pytest.raises(RouterError, match=r"refused: unhandled\(\) takes no filters"):
         WebhookRouter().unhandled(**filters)(named("refused"))
+
+
+def test_a_handler_has_the_name_and_the_aliases_that_it_was_given() -> None:
+    """On every decorator; without a name it is the module and the qualified name."""
+    router = WebhookRouter()
+    router.posted(name="credit", aliases=("app:credit",))(named("a"))
+    router.on("ach.*", name="ach")(named("b"))
+    router.unhandled(name="rest")(named("c"))
+    router.unhandled(named("d"))
+    assert [route.names for route in router.routes()] == [
+        ("credit", "app:credit"),
+        ("ach",),
+        ("rest",),
+        ("tests.support.handlers:d",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "file", "module"),
+    [
+        ("shop.app", "shop/app.py", "shop.app"),
+        (None, "app.py", "app"),
+        (None, "shop/sub/app.py", "shop.sub.app"),
+        (None, None, "__main__"),
+    ],
+)
+def test_the_main_module_has_the_name_by_which_others_import_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str | None, file: str | None, module: str
+) -> None:
+    """A handler keeps its name, however Python was started: by -m, by a file, or without one."""
+    (tmp_path / "shop" / "sub").mkdir(parents=True)
+    for folder in ("shop", "shop/sub"):
+        (tmp_path / folder / "__init__.py").touch()
+    main = ModuleType("__main__")
+    main.__spec__ = None if spec is None else ModuleSpec(spec, None)
+    if file is not None:
+        main.__file__ = str(tmp_path / file)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    handler = named("credit")
+    handler.__module__ = "__main__"
+    router = WebhookRouter()
+    router.posted(handler)
+    assert [route.name for route in router.routes()] == [f"{module}:credit"]
+
+
+def test_a_decorator_in_a_class_body_is_refused() -> None:
+    """The event would become self; a bound method is fine."""
+    router = WebhookRouter()
+
+    class Handlers:
+        async def credit(self, event: Any) -> None:
+            """Credit."""
+
+    with pytest.raises(RouterError, match="credit: is a method without its object; register the bound method"):
+        router.posted(Handlers.credit)  # type: ignore[type-var]
+    router.posted(Handlers().credit)
+
+    async def local(self: Any, context: Any) -> None: ...
+
+    router.posted(local)

@@ -33,9 +33,9 @@ DECORATORS = {
     "under_review": "instant_payment.under_review",
     "posted": "instant_payment.posted",
     "rejected": "instant_payment.rejected",
-    "counterparty_status_update": "instant_payment.counterparty_status_updated",
+    "counterparty_status_updated": "instant_payment.counterparty_status_updated",
     "return_request_response_needed": "instant_payment.return_request_response_needed",
-    "return_request_status_update": "instant_payment.return_request_status_updated",
+    "return_request_status_updated": "instant_payment.return_request_status_updated",
 }
 
 
@@ -181,5 +181,35 @@ def test_mandatory_events_without_a_handler_are_named() -> None:
     assert router.unhandled_mandatory() == both
     router.posted(direction=["incoming"])(named("in"))
     assert router.unhandled_mandatory() == both[1:]
+    router.on("*")(named("log"))
     router.on("*.return_request_response_needed")(named("asked"))
+    assert router.unhandled_mandatory() == both[1:]
+    router.on("*", mandatory=True)(named("all"))
     assert router.unhandled_mandatory() == ()
+
+
+def test_decorators_and_names_take_the_guides_spelling_too() -> None:
+    """The bank's guides leave the object out, and write "update" for "updated"."""
+    router = WebhookRouter()
+    router.counterparty_status_update(named("a"))
+    router.return_request_status_update(named("b"))
+    router.on(".posted")(named("c"))
+    router.on(".return_request_*")(named("d"))
+    assert chosen(router, "instant_payment.counterparty_status_updated") == ["a"]
+    assert chosen(router, "instant_payment.return_request_status_updated") == ["b", "d"]
+    assert chosen(router, "instant_payment.posted") == ["c"]
+
+
+def test_two_handlers_of_one_name_are_refused() -> None:
+    """An inbox could not tell their progress apart: at registration, and at inclusion; aliases count too."""
+    root, other = WebhookRouter("root"), WebhookRouter("other")
+    handler = named("a")
+    root.posted(handler)
+    root.rejected(handler)
+    with pytest.raises(RouterError, match=r"root: cannot register it: two handlers are called \S+:a; give them names"):
+        root.posted(named("a"))
+    root.posted(name="second", aliases=["first"])(named("a"))
+    other.posted(name="first")(named("b"))
+    with pytest.raises(RouterError, match="root: cannot include other: two handlers are called first"):
+        root.include(other)
+    assert [route.name.rpartition(":")[2] for route in root.routes()] == ["a", "a", "second"]
