@@ -326,7 +326,7 @@ class PostgresQueries:
             if not has_body:
                 return False
             revived = await connection.execute(REVIVE if handler is None else BEGIN_AGAIN, given)
-            if not revived.rowcount and state != "discarded":
+            if not revived.rowcount and state not in ("discarded", "unhandled"):
                 return False
             _expect_one(await connection.execute(REOPEN, given))
             _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
@@ -337,7 +337,7 @@ class PostgresQueries:
         given = {"id": key(event_id), "reason": escaped(reason), "now": self._now(now)}
         async with connection.transaction():
             ordering_key, state, _ = await self._locked(connection, given)
-            if state not in ("waiting", "dead"):
+            if state not in ("waiting", "dead", "unhandled"):
                 return False
             _expect_one(await connection.execute(DISCARD, given))
             _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
