@@ -1,4 +1,4 @@
-"""A bank that answers at once and always the same, in a process of its own on the first core."""
+"""A bank that responds at once and always the same, in a process of its own on the first core."""
 
 import asyncio
 import os
@@ -35,10 +35,10 @@ class _Bank(asyncio.Protocol):
         size = int(length.split(b"\r\n", 1)[0]) if length else 0
         if len(rest) >= size:
             self._buffer = rest[size:]
-            self._transport.write(_answer(head.split(b" ", 2)[1]))
+            self._transport.write(_response(head.split(b" ", 2)[1]))
 
 
-def _answer(path: bytes) -> bytes:
+def _response(path: bytes) -> bytes:
     if b"oauth" in path:
         body = _TOKEN
     elif b"limit=" in path:

@@ -66,18 +66,18 @@ class Store(Protocol):
 
 def measure(*, quick: bool) -> list[Report]:
     """Measure accepting and claiming on both stores."""
-    return asyncio.run(_answer(quick=quick))
+    return asyncio.run(_response(quick=quick))
 
 
-async def _answer(*, quick: bool) -> list[Report]:
+async def _response(*, quick: bool) -> list[Report]:
     from tests.support.postgres import serving
 
-    answers = []
+    responses = []
     with tempfile.TemporaryDirectory() as folder, serving(durable=True) as server:
         stores: list[Store] = [Sqlite(Path(folder)), Postgres(server)]
         for store in stores:
-            answers += [await _accepting(store, quick=quick), await _claiming(store, quick=quick)]
-    return answers
+            responses += [await _accepting(store, quick=quick), await _claiming(store, quick=quick)]
+    return responses
 
 
 async def _accepting(store: Store, *, quick: bool) -> Report:

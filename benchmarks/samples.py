@@ -9,7 +9,7 @@ EVENT_TYPE: Final = "instant_payment.return_request_response_needed"
 
 
 def payment(number: int = 0) -> dict[str, Any]:
-    """Make an incoming payment that somebody wants to have back: nine models, and no field that can be left out."""
+    """Make an incoming payment that a return is requested for: nine models, and no field that can be left out."""
     return {
         "id": f"instant_payment_01hqx4w0k2v9t7e3m8n6{number:06d}",
         "account_id": "account_01hqx4vj5d8r2c7b1f9g3k6z",

@@ -22,7 +22,7 @@ GOAL: Final = ">= 0.85"
 INBOX_GOAL: Final = ">= 0.5"
 CONNECTIONS: Final = 50
 EVENTS: Final = 20_000
-"""More than a receiver remembers, and than an inbox stores meanwhile: no webhook is answered as a duplicate."""
+"""More than a receiver remembers, and than an inbox stores meanwhile: no webhook counts as a duplicate."""
 
 _LUA: Final = """
 local file = io.open(os.getenv("REQUESTS"), "rb")
@@ -112,7 +112,7 @@ class _Server:
         asyncio.run(self._started())
 
     def wrk(self, script: Path, requests: Path, seconds: int) -> tuple[float, float]:
-        """Give answered webhooks per second, and the server's CPU seconds for each."""
+        """Give received webhooks per second, and the server's CPU seconds for each."""
         before = self._cpu()
         url = f"http://127.0.0.1:{self.port}/webhooks/lead"
         command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url]
@@ -199,7 +199,7 @@ def _rounds(
 
 
 def _turn(one: Receiver, server: _Server | None, folder: Path) -> tuple[float, float]:
-    """Let one answer for a second, and another to get warm if it has just started."""
+    """Let one run for a second, and another to get warm if it has just started."""
     requests = folder / "requests"
     _write_requests(one, requests)
     with nullcontext(server) if server else _Server(one.name, _PORT - 1, str(folder / uuid4().hex)) as running:

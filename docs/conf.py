@@ -48,10 +48,11 @@ nitpick_ignore_regex = [
     ),
     (r"py:.*", r"(aiohttp|attrs?|cattrs|opentelemetry|_?pytest)(\.\w+)+"),
     (r"py:class", r"Converter"),
-    # An alias that only type checkers import.
-    (r"py:class", r"AnyEvent"),
+    # Names that only type checkers import.
+    (r"py:class", r"AnyEvent|AsyncCursor|Params|Query|QueryNoTemplate"),
     # Type variables.
     (r"py:class", r"leadpay\.(\w+\.)+[A-Z]"),
+    (r"py:class", r"leadpay\.webhooks\.context\.(State|Connection)"),
 ]
 
 

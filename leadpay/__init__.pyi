@@ -40,9 +40,11 @@ from leadpay.errors import ConflictError as ConflictError
 from leadpay.errors import InboxError as InboxError
 from leadpay.errors import InvalidParameter as InvalidParameter
 from leadpay.errors import InvalidRequestError as InvalidRequestError
+from leadpay.errors import KeyReusedError as KeyReusedError
 from leadpay.errors import LeadError as LeadError
 from leadpay.errors import MalformedEventError as MalformedEventError
 from leadpay.errors import MalformedResponseError as MalformedResponseError
+from leadpay.errors import MismatchedResponseError as MismatchedResponseError
 from leadpay.errors import NoAnswerError as NoAnswerError
 from leadpay.errors import NotFoundError as NotFoundError
 from leadpay.errors import OutcomeUnknownError as OutcomeUnknownError
@@ -53,6 +55,7 @@ from leadpay.errors import RequestNotSentError as RequestNotSentError
 from leadpay.errors import RouterError as RouterError
 from leadpay.errors import ServerError as ServerError
 from leadpay.errors import SignatureError as SignatureError
+from leadpay.errors import TokenError as TokenError
 from leadpay.errors import UnprocessableEntityError as UnprocessableEntityError
 from leadpay.errors import WebhookError as WebhookError
 from leadpay.inbox import open_inbox as open_inbox

@@ -16,6 +16,9 @@ BASE_URLS: Final[Mapping[str, str]] = {
 }
 """The bank's environments by name."""
 
+PRODUCTION_HOST: Final = "api.lead.bank"
+"""The host on which money moves."""
+
 WEBHOOK_SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "sandbox": ("34.234.237.195",),
     "production": ("3.216.219.186",),
@@ -61,15 +64,15 @@ def base_url(environment: str | None, url: str | None) -> str:
     """Choose the base URL of the bank's API.
 
     Args:
-        environment: ``sandbox`` or ``production``; ignored where ``url`` is given.
+        environment: ``sandbox`` or ``production``. Where ``url`` is given, it must not contradict it.
         url: another base URL, such as a sandbox's.
 
     Returns:
         The base URL, without a slash at its end.
 
     Raises:
-        ConfigurationError: neither is known, or the URL is not absolute, carries more than a path, or has no TLS
-            although its host is not loopback.
+        ConfigurationError: neither is known, or they contradict each other, or the URL is not absolute, carries more
+            than a path, or has no TLS although its host is not loopback.
     """
     if url is None:
         found = BASE_URLS.get(environment or "")
@@ -90,6 +93,8 @@ def base_url(environment: str | None, url: str | None) -> str:
     if parts.scheme == "http" and not _is_loopback(host):
         # Without TLS, everyone on the network can read the token.
         raise ConfigurationError("base_url: without TLS, only a loopback host is allowed")
+    if environment in BASE_URLS and (host == PRODUCTION_HOST) != (environment == "production"):
+        raise ConfigurationError(f"base_url and environment: {host} is not the bank's {environment} environment")
     return url.rstrip("/")
 
 
@@ -106,7 +111,8 @@ class Settings:
 
     client_id: str | None = None
     client_secret: str | None = attrs.field(default=None, repr=False)
-    environment: str = "sandbox"
+    scope: str | None = None
+    environment: str | None = None
     base_url: str | None = None
     webhook_secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
     inbox: str | None = attrs.field(default=None, repr=False)  # a database URL can carry a password
@@ -122,7 +128,8 @@ class Settings:
         return cls(
             client_id=found.get("LEAD_CLIENT_ID"),
             client_secret=found.get("LEAD_CLIENT_SECRET"),
-            environment=found.get("LEAD_ENVIRONMENT", "sandbox"),
+            scope=found.get("LEAD_SCOPE"),
+            environment=found.get("LEAD_ENVIRONMENT"),
             base_url=found.get("LEAD_BASE_URL"),
             webhook_secrets=tuple(
                 s for part in found.get("LEAD_WEBHOOK_SECRETS", "").split(",") if (s := part.strip())

@@ -8,16 +8,19 @@
       RequestNotSentError            not executed: no connection (DNS, connect, TLS)
       NoAnswerError                  a read got no response: nothing changed, call again
       OutcomeUnknownError            a write was sent and got no response: it may have happened
-      APIError                       the bank responded with an error
+      APIError                       the bank refused, in its own problem JSON
         BadRequestError              400
         AuthenticationError          401
+          TokenError                 the token endpoint refused: nothing was executed
         PermissionDeniedError        403
         NotFoundError                404
         ConflictError                409
         UnprocessableEntityError     422
+        KeyReusedError               409 or 422: the key belongs to another request, which may have been executed
         RateLimitError               429
         ServerError                  5xx, on reads
       MalformedResponseError         a 2xx response that we cannot read (money may have moved)
+        MismatchedResponseError      a response to another question (money may have moved)
       WebhookError
         SignatureError               the signature header or the signature is wrong
         MalformedEventError          authentic, but unreadable
@@ -28,6 +31,7 @@ No message contains a secret, a token, a name or an account number: messages are
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 
@@ -52,6 +56,8 @@ class LeadError(Exception):
 
     idempotency_key: str | None = None
     """The key of the write that failed; pass it again to resume the same write. None for reads."""
+    payment_id: str | None = None
+    """The payment that a failed write is about, where it is known."""
 
     def __init__(self, message: str | None = None, *, idempotency_key: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
@@ -89,32 +95,76 @@ class InvalidRequestError(LeadError, ValueError):
 class RequestNotSentError(LeadError):
     """The request was not executed: there was no connection to the bank (DNS, connect, TLS)."""
 
-    def __init__(self, message: str | None = None, *, attempts: int = 1, idempotency_key: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        attempts: int = 1,
+        idempotency_key: str | None = None,
+        retry_after: float | None = None,
+        is_permanent: bool = False,
+    ) -> None:
         super().__init__(message, idempotency_key=idempotency_key)
         self.attempts: int = attempts
         """How many times it was tried."""
+        self.retry_after: float | None = retry_after
+        """Seconds that the bank asked us to wait, if it did."""
+        self.is_permanent: bool = is_permanent
+        """Whether another attempt would fail in the same way, as with a certificate that is not trusted."""
 
 
 class NoAnswerError(LeadError):
-    """A read got no response: the connection was lost, or time ran out. Nothing changed; call again."""
+    """A read got no response from the bank: the connection was lost, or time ran out. Nothing changed; call again.
 
-    def __init__(self, message: str | None = None, *, attempts: int = 1) -> None:
-        super().__init__(message)
-        self.attempts: int = attempts
-        """How many times it was tried."""
-
-
-class OutcomeUnknownError(LeadError):
-    """A write was sent, and the last attempt got no response or a 5xx: it may or may not have happened.
-
-    Never start over with a new key: that is how a payment is sent twice. Call the same method with the same
-    arguments and ``idempotency_key=error.idempotency_key``, now or after a restart: the bank then executes
-    the write once or returns the first response. For ``cancel`` and ``reject_return_request``, which have no
-    key in the bank's description, retrieve the payment and check.
+    An error response that the bank did not write, such as a proxy's HTML, is no response from the bank.
     """
 
     def __init__(
-        self, operation: str, *, attempts: int, idempotency_key: str | None, reason: str = "no response"
+        self,
+        message: str | None = None,
+        *,
+        attempts: int = 1,
+        status: int | None = None,
+        content_type: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        body_start: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.attempts: int = attempts
+        """How many times it was tried."""
+        self.status: int | None = status
+        """The HTTP status of a response that the bank did not write; None if there was no response."""
+        self.content_type: str | None = content_type
+        """The media type of that response."""
+        self.request_id: str | None = request_id
+        self.retry_after: float | None = retry_after
+        """Seconds that the response asked us to wait, if it did."""
+        self.body_start: bytes = body_start
+        """The first bytes of that response. They may repeat what was sent, so they are kept out of ``str(error)``."""
+
+
+class OutcomeUnknownError(LeadError):
+    """A write was sent, and got no response that counts: it may or may not have happened.
+
+    Never start over with a new key: that is how a payment is sent twice. Call the same method with the same
+    arguments, ``idempotency_key=error.idempotency_key`` and ``resuming=True``, now or after a restart: the bank then
+    executes the write once or returns the first response. For ``cancel`` and ``reject_return_request``, which have no
+    key in the bank's description, the payment is read first. How long the bank remembers a key is not published: if
+    ``first_sent_at`` is long ago, look for the payment before you call again.
+
+    ``__cause__`` is what happened last.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        attempts: int,
+        idempotency_key: str | None,
+        reason: str = "no response",
+        first_sent_at: datetime | None = None,
+        cause: LeadError | None = None,
     ) -> None:
         self.operation: str = operation
         """The SDK's name of the call, such as ``send``."""
@@ -122,15 +172,21 @@ class OutcomeUnknownError(LeadError):
         """How many times it was tried."""
         self.reason: str = reason
         """What happened last, such as ``no response`` or ``HTTP 502``."""
+        self.first_sent_at: datetime | None = first_sent_at
+        """When the first attempt was sent; None if that was an earlier call, which this one resumed."""
+        self.request_id: str | None = getattr(cause, "request_id", None)
+        self.code: str | None = getattr(cause, "code", None)
+        self.retry_after: float | None = getattr(cause, "retry_after", None)
         super().__init__(
             f"{operation} may or may not have happened ({reason}, {attempts} attempt{'s' * (attempts != 1)}): "
             f"call it again with idempotency_key={idempotency_key!r}; never with a new one",
             idempotency_key=idempotency_key,
         )
+        self.__cause__ = cause
 
 
 class APIError(LeadError):
-    """The bank responded with an error.
+    """The bank responded with an error, in its own problem JSON.
 
     Branch on the class or on ``code``, the only machine-readable field. Any field but
     ``status`` can be None, since the bank leaves fields out and a proxy's error page has none.
@@ -191,6 +247,13 @@ class AuthenticationError(APIError):
     """401: the token or the credentials were refused."""
 
 
+class TokenError(AuthenticationError):
+    """The token endpoint refused to give a token, whatever the status: no verdict on any payment; nothing was executed.
+
+    ``__cause__`` is its response. The status, the code and the title are those of that response.
+    """
+
+
 class PermissionDeniedError(APIError):
     """403: a scope, an account or the source IP address is not allowed."""
 
@@ -205,6 +268,14 @@ class ConflictError(APIError):
 
 class UnprocessableEntityError(APIError):
     """422: understood, and refused."""
+
+
+class KeyReusedError(APIError):
+    """409 or 422: the bank knows the key with another request. The earlier request may well have been executed.
+
+    So this is no refusal of the payment, and a new key may pay it a second time. Call again with the arguments that
+    were sent first, or look for the payment in the list, before anything else is sent.
+    """
 
 
 class RateLimitError(APIError):
@@ -245,6 +316,13 @@ class MalformedResponseError(LeadError):
         super().__init__(
             "\n".join(f"{reason} @ {parameter}" for parameter, reason in self.problems), idempotency_key=idempotency_key
         )
+
+
+class MismatchedResponseError(MalformedResponseError):
+    """The response is about another payment than the request: whether the request was executed is unknown.
+
+    ``problems`` names the fields that differ. Call again with the same key, as after an OutcomeUnknownError.
+    """
 
 
 class WebhookError(LeadError):

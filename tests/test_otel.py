@@ -1,4 +1,4 @@
-"""What Telemetry makes of facts, one by one; a whole story is in the scenarios."""
+"""What Telemetry makes of each observation; a whole trace is in the scenarios."""
 
 import asyncio
 import contextvars
@@ -48,9 +48,9 @@ def handled(
     return HandlerEnded(started, status, error, 0.5)
 
 
-def notify(telemetry: Telemetry, *facts: Any) -> None:
-    for fact in facts:
-        telemetry(fact)
+def notify(telemetry: Telemetry, *observations: Any) -> None:
+    for observation in observations:
+        telemetry(observation)
 
 
 def links(span: ReadableSpan) -> list[tuple[int, int]]:
@@ -96,7 +96,7 @@ def test_a_call_has_a_span_and_each_attempt_a_child(recorded: RecordedTelemetry)
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
-def test_a_call_without_an_answer_is_an_error_and_counted(recorded: RecordedTelemetry) -> None:
+def test_a_call_without_a_response_is_an_error_and_counted(recorded: RecordedTelemetry) -> None:
     """By the class of the error alone; nothing else of it is known here."""
     attempt = AttemptStarted(SEND, 1)
     notify(recorded.telemetry, SEND, attempt, AttemptEnded(attempt, None, "NoAnswerError", 20.0, None))
@@ -178,7 +178,7 @@ def test_a_call_that_only_asks_about_a_payment_is_not_its_origin(operation: str,
 
 
 def test_no_more_payments_are_remembered_than_the_limit(recorded: RecordedTelemetry) -> None:
-    """The oldest goes first; a call that nobody records is no origin."""
+    """The oldest goes first; a call that is not recorded is no origin."""
     recent = Recent(limit=1)
     telemetry = recorded.new(origins=recent)
     for number in (1, 2):
@@ -299,15 +299,15 @@ async def test_what_never_ends_is_forgotten_with_its_task(recorded: RecordedTele
 def test_an_end_closes_what_was_left_open_within(recorded: RecordedTelemetry) -> None:
     """Also where an attempt's end was never recorded: the call's own context is what it was before."""
 
-    def story() -> None:
+    def observe() -> None:
         notify(recorded.telemetry, SEND, AttemptStarted(SEND, 1), SENT)
         assert trace.get_current_span() is trace.INVALID_SPAN
 
-    contextvars.copy_context().run(story)
+    contextvars.copy_context().run(observe)
     assert recorded.names == ["lead.send"]
 
 
-def test_a_fact_of_a_later_version_is_passed_over(recorded: RecordedTelemetry) -> None:
+def test_a_observation_of_a_later_version_is_passed_over(recorded: RecordedTelemetry) -> None:
     """There will be more of them."""
     notify(recorded.telemetry, object())
     assert (recorded.spans, recorded.points()) == ([], {})

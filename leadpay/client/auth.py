@@ -6,6 +6,7 @@ same token with less time left. So ``expires_in`` is obeyed, and a refused token
 
 import asyncio
 import copy
+import logging
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final, Protocol, TypeAlias
@@ -14,11 +15,22 @@ from leadpay.client.requests import Request, RetrySafety
 from leadpay.clock import Clock
 from leadpay.config import Credentials
 from leadpay.converter import encode
-from leadpay.errors import ConfigurationError, LeadError, RequestNotSentError
+from leadpay.errors import APIError, ConfigurationError, LeadError, NoAnswerError, RequestNotSentError, TokenError
 from leadpay.models import AccessToken
+
+_SERVER_ERROR: Final = 500
 
 RENEW_AHEAD: Final = 60.0
 """How long before its end a token is renewed, in seconds; at most half its lifetime. So none expires on its way."""
+
+
+RENEWAL_PAUSE: Final = 1.0
+"""Seconds until a renewal that failed is tried again, while the old token is good; doubled with each failure."""
+
+MAX_RENEWAL_PAUSE: Final = 30.0
+"""Longest of these pauses, in seconds: half of RENEW_AHEAD, so that the last minute of a token has several attempts."""
+
+logger = logging.getLogger("leadpay.client")
 
 
 class TokenSource(Protocol):
@@ -48,9 +60,9 @@ def check_token(token: object) -> Token:
     Raises:
         ConfigurationError: it does not.
     """
-    if isinstance(token, str) and token and token.isascii() and token.isprintable():
+    if isinstance(token, str) and token.strip() == token != "" and token.isascii() and token.isprintable():
         return Token(token)
-    raise ConfigurationError("token: must be a string of printable ASCII characters")
+    raise ConfigurationError("token: must be a string of printable ASCII characters, without white space at its ends")
 
 
 class FixedToken:
@@ -89,11 +101,15 @@ class ProvidedToken:
             RequestNotSentError: the provider failed; its own error is the cause.
         """
         try:
-            return check_token(await self._provider(rejected))
+            token = await self._provider(rejected)
         except LeadError:
             raise
         except Exception as error:
             raise RequestNotSentError(f"the token provider failed: {type(error).__name__}") from error
+        try:
+            return check_token(token)
+        except ConfigurationError as error:
+            raise RequestNotSentError(f"the token provider failed: {error}") from error
 
 
 class ClientCredentials:
@@ -110,6 +126,7 @@ class ClientCredentials:
         self._token: str | None = None
         self._renew_at = 0.0
         self._ends_at = 0.0
+        self._failures = 0
         self._fetching: asyncio.Task[None] | None = None
 
     def current(self) -> str | None:
@@ -140,7 +157,7 @@ class ClientCredentials:
             await asyncio.shield(fetching)
         except LeadError as error:
             # Each waiting call gets an error of its own, since it will carry that call's key.
-            raise copy.copy(error) from None
+            raise _without_token(error) from copy.copy(error)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not fetching.cancelled() or (task is not None and task.cancelling()):
@@ -160,13 +177,34 @@ class ClientCredentials:
         granted = await self._fetch()
         lifetime = inf if granted.expires_in is None else float(granted.expires_in)
         self._token = check_token(granted.access_token)
+        self._failures = 0
         self._ends_at = self._clock.monotonic() + lifetime
         self._renew_at = self._ends_at - min(RENEW_AHEAD, lifetime / 2)
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
-        if not task.cancelled():
-            task.exception()  # retrieved here, since every waiting call may be gone
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        now = self._clock.monotonic()
+        if now < self._ends_at:
+            pause = min(MAX_RENEWAL_PAUSE, RENEWAL_PAUSE * 2.0 ** min(self._failures, 60))
+            self._failures += 1
+            self._renew_at = min(now + pause, self._ends_at)
+            logger.warning(
+                "the access token could not be renewed (%s); it ends in %.0f s, next attempt in %.0f s",
+                type(error).__name__,
+                self._ends_at - now,
+                self._renew_at - now,
+            )
+
+
+def _without_token(error: LeadError) -> LeadError:
+    """Make the error of a call that got no token: a refusal of the token, or that the call was not sent."""
+    status = getattr(error, "status", None)
+    if isinstance(error, APIError | NoAnswerError) and status is not None and status < _SERVER_ERROR:
+        fields = {name: getattr(error, name, None) for name in ("code", "title", "detail", "instance")}
+        return TokenError(status, fields, request_id=error.request_id, retry_after=error.retry_after)
+    return RequestNotSentError(f"no access token: {error}", retry_after=getattr(error, "retry_after", None))
 
 
 def token_request(credentials: Credentials) -> Request:

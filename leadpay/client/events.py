@@ -8,7 +8,7 @@ from typing import Any, Final
 from leadpay.client import queries, requests
 from leadpay.client.executor import RequestExecutor
 from leadpay.client.pagination import AsyncPager, read_page
-from leadpay.converter import read_event, structure_event
+from leadpay.converter import structure_event
 from leadpay.enums import EventType, EventTypeLiteral
 from leadpay.models import Event
 
@@ -23,7 +23,7 @@ class Events:
 
     async def retrieve(self, event_id: str) -> Event:
         """Read one event; an InstantPaymentEvent if it is about an instant payment."""
-        return await self._executor.call(requests.retrieve_event(event_id), read_event)
+        return await self._executor.call(requests.retrieve_event(event_id), structure_event)
 
     def list(
         self,

@@ -1,15 +1,16 @@
 """The eight calls about instant payments."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
 from leadpay.client import queries, requests
 from leadpay.client.executor import RequestExecutor
 from leadpay.client.pagination import AsyncPager, read_page
 from leadpay.client.requests import ReasonedOperation, Request
-from leadpay.converter import read, structure
+from leadpay.converter import structure
 from leadpay.enums import (
     CounterpartyStatus,
     CounterpartyStatusLiteral,
@@ -29,12 +30,9 @@ from leadpay.enums import (
 )
 from leadpay.models import Agent, Availability, InstantPayment, Party
 
-CLOCK_SKEW: Final = timedelta(minutes=5)
-"""How far the bank's clock may be from ours when we look whether something happened since we sent a request."""
-
 _PATH: Final = "/v1/instant_payments"
 
-_read_payment: Final[Callable[[bytes], InstantPayment]] = partial(read, cls=InstantPayment)
+_read_payment: Final[Callable[[Any], InstantPayment]] = partial(structure, cls=InstantPayment)
 
 
 class InstantPayments:
@@ -55,7 +53,9 @@ class InstantPayments:
         Args:
             routing_number: nine digits.
         """
-        return await self._executor.call(requests.check_availability(routing_number), partial(read, cls=Availability))
+        return await self._executor.call(
+            requests.check_availability(routing_number), partial(structure, cls=Availability)
+        )
 
     async def send(
         self,
@@ -67,6 +67,7 @@ class InstantPayments:
         description: str | None = None,
         currency_code: str = "USD",
         idempotency_key: str | None = None,
+        resuming: bool = False,
     ) -> InstantPayment:
         """Send a payment. It cannot be taken back.
 
@@ -78,10 +79,14 @@ class InstantPayments:
             description: the purpose, at most 140 characters.
             currency_code: USD is the only one.
             idempotency_key: one that you have stored, so that this payment can be resumed after a crash.
+            resuming: whether an earlier call with this key ended in an unknown outcome, or in a crash. Then a call that
+                gets no connection, a 401 or a 429 does not say that the payment was not executed.
 
         Returns:
             The payment as created. It has not posted yet, and a posted payment has not arrived yet: webhooks follow.
         """
+        if resuming and idempotency_key is None:
+            raise requests.resuming_without_key("send")
         request = requests.send(
             account_number_id=account_number_id,
             amount=amount,
@@ -91,7 +96,7 @@ class InstantPayments:
             currency_code=currency_code,
             key=self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key,
         )
-        return await self._executor.call(request, _read_payment)
+        return await self._executor.call(request, _read_payment, resuming=resuming)
 
     async def retrieve(self, payment_id: str) -> InstantPayment:
         """Read a payment as it is now."""
@@ -148,7 +153,9 @@ class InstantPayments:
         )
         return AsyncPager(query, self._get_page)
 
-    async def cancel(self, payment_id: str, *, idempotency_key: str | None = None) -> InstantPayment:
+    async def cancel(
+        self, payment_id: str, *, idempotency_key: str | None = None, resuming: bool = False
+    ) -> InstantPayment:
         """Cancel a payment that has not been submitted yet: from ``created`` or ``under_review`` only.
 
         The bank's description has no key here. So if no response arrived, the payment is read, and its status decides.
@@ -156,9 +163,11 @@ class InstantPayments:
         Returns:
             The canceled payment.
         """
+        if resuming and idempotency_key is None:
+            raise requests.resuming_without_key("cancel")
         key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
         request = requests.cancel(payment_id, key)
-        return await self._call_and_verify(request, payment_id, lambda payment: payment.status == Status.CANCELED)
+        return await self._call_and_verify(request, lambda payment: payment.status == Status.CANCELED, resuming)
 
     async def return_payment(
         self,
@@ -167,6 +176,7 @@ class InstantPayments:
         reason: ReturnReason | ReturnReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
+        resuming: bool = False,
     ) -> InstantPayment:
         """Return a payment that was received. This accepts an active return request.
 
@@ -175,12 +185,15 @@ class InstantPayments:
             reason: one of ``leadpay.client.requests.RETURN_REASONS``.
             additional_information: at most 140 characters; required with ``narrative`` and ``wrong_amount``.
             idempotency_key: see ``send``.
+            resuming: see ``send``.
 
         Returns:
             The NEW outgoing payment.
         """
-        request = self._reasoned_request(requests.RETURN, payment_id, reason, additional_information, idempotency_key)
-        return await self._executor.call(request, _read_payment)
+        request = self._reasoned_request(
+            requests.RETURN, payment_id, reason, additional_information, idempotency_key, resuming=resuming
+        )
+        return await self._executor.call(request, _read_payment, resuming=resuming)
 
     async def request_return(
         self,
@@ -189,6 +202,7 @@ class InstantPayments:
         reason: ReturnRequestReason | ReturnRequestReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
+        resuming: bool = False,
     ) -> InstantPayment:
         """Ask the counterparty to return a posted outgoing payment.
 
@@ -198,6 +212,7 @@ class InstantPayments:
             additional_information: at most 140 characters; required with ``narrative``, ``wrong_amount`` and
                 ``service_not_rendered``.
             idempotency_key: see ``send``.
+            resuming: see ``send``.
 
         Returns:
             The same payment, with a new entry in ``return_requests``.
@@ -207,14 +222,19 @@ class InstantPayments:
                 with the same reason is taken to be the one we sent.
         """
         request = self._reasoned_request(
-            requests.REQUEST_RETURN, payment_id, reason, additional_information, idempotency_key
+            requests.REQUEST_RETURN,
+            payment_id,
+            reason,
+            additional_information,
+            idempotency_key,
+            resuming=resuming,
         )
 
         def is_ours(payment: InstantPayment) -> bool:
             active = payment.active_return_request
-            return active is not None and active.reason == reason
+            return active is not None and active.reason.current == reason
 
-        return await self._call_and_verify(request, payment_id, is_ours)
+        return await self._call_and_verify(request, is_ours, resuming)
 
     async def reject_return_request(
         self,
@@ -223,6 +243,7 @@ class InstantPayments:
         reason: ReturnRequestRejectionReason | ReturnRequestRejectionReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
+        resuming: bool = False,
     ) -> InstantPayment:
         """Reject the return request that waits for our decision.
 
@@ -233,26 +254,30 @@ class InstantPayments:
             reason: one of ``leadpay.client.requests.REJECTION_REASONS``.
             additional_information: at most 140 characters; required with ``narrative``.
             idempotency_key: is sent all the same, in case the bank looks at it.
+            resuming: see ``send``.
 
         Returns:
             The same payment.
         """
         request = self._reasoned_request(
-            requests.REJECT_RETURN_REQUEST, payment_id, reason, additional_information, idempotency_key
+            requests.REJECT_RETURN_REQUEST,
+            payment_id,
+            reason,
+            additional_information,
+            idempotency_key,
+            resuming=resuming,
         )
-        # The time tells our rejection from an earlier one.
-        since = datetime.fromtimestamp(self._executor.clock.now(), UTC) - CLOCK_SKEW
 
         def is_rejected(payment: InstantPayment) -> bool:
-            return payment.active_return_request is None and any(
-                one.status == ReturnRequestStatus.REJECTED
-                and one.resolution is not None
-                and one.resolution.resolved_by == ResolvedBy.CLIENT
-                and one.resolution.resolved_at >= since
-                for one in payment.return_requests
-            )
+            # One return request is active at a time. So ours was about the latest one, and no clock is needed to tell.
+            latest = max(payment.return_requests, key=attrgetter("created_at"), default=None)
+            if payment.active_return_request is not None or latest is None or latest.resolution is None:
+                return False
+            given = latest.resolution.rejection_reason
+            is_ours = latest.resolution.resolved_by == ResolvedBy.CLIENT and given in {None, reason}
+            return is_ours and latest.status == ReturnRequestStatus.REJECTED
 
-        return await self._call_and_verify(request, payment_id, is_rejected)
+        return await self._call_and_verify(request, is_rejected, resuming)
 
     def _reasoned_request(
         self,
@@ -261,21 +286,26 @@ class InstantPayments:
         reason: str,
         additional_information: str | None,
         idempotency_key: str | None,
+        *,
+        resuming: bool,
     ) -> Request:
+        if resuming and idempotency_key is None:
+            raise requests.resuming_without_key(operation.name)
         key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
         return requests.reasoned_request(operation, payment_id, reason, additional_information, key)
 
     async def _call_and_verify(
-        self, request: Request, payment_id: str, has_happened: Callable[[InstantPayment], bool]
+        self, request: Request, has_happened: Callable[[InstantPayment], bool], resuming: bool
     ) -> InstantPayment:
         """Call; if the responses leave the outcome unknown, read the payment and look."""
+        retrieve = requests.retrieve(request.payment_id or "")
 
         async def verify(deadline: float) -> InstantPayment | None:
-            payment = await self._executor.call(requests.retrieve(payment_id), _read_payment, deadline=deadline)
+            payment = await self._executor.call(retrieve, _read_payment, deadline=deadline)
             return payment if has_happened(payment) else None
 
-        return await self._executor.call(request, _read_payment, verify=verify)
+        return await self._executor.call(request, _read_payment, verify=verify, resuming=resuming)
 
     async def _get_page(self, query: Mapping[str, Any]) -> tuple[tuple[InstantPayment, ...], bool]:
-        read_body = partial(read_page, read=partial(structure, cls=InstantPayment))
+        read_body = partial(read_page, read=_read_payment)
         return await self._executor.call(queries.request(_PATH, query), read_body)

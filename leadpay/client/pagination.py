@@ -5,7 +5,6 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import attrs
 
-from leadpay.converter import decode
 from leadpay.errors import MalformedResponseError, Problem
 
 T = TypeVar("T")
@@ -85,14 +84,12 @@ class Page(Generic[T]):
             page = await page.next_page()
 
 
-def read_page(body: bytes, read: Callable[[Any], T]) -> tuple[tuple[T, ...], bool]:
-    """Read the body of a list, and each object's data by a function.
+def read_page(data: Any, read: Callable[[Any], T]) -> tuple[tuple[T, ...], bool]:
+    """Read the data of a list, and each object's data by a function.
 
     Raises:
         MalformedResponseError: it is no list of objects, or some of them cannot be read; paths begin at the body.
-        ValueError: it is not JSON.
     """
-    data = decode(body)
     objects = data.get("objects") if isinstance(data, dict) else None
     has_more = data.get("has_more") if isinstance(data, dict) else None
     problems = []

@@ -1,11 +1,14 @@
 """Every request that we send, checked before it leaves. Pure."""
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from leadpay.client.validation import MAX_DESCRIPTION, MAX_END_TO_END_ID, Validator
+from leadpay.client.validation import MAX_DESCRIPTION, MAX_END_TO_END_ID, ROUTING_NUMBER, Validator
 from leadpay.converter import encode
 from leadpay.enums import ReturnReasonLiteral, ReturnRequestReasonLiteral, ReturnRequestRejectionReasonLiteral
+from leadpay.errors import InvalidRequestError, Problem
 from leadpay.models import Agent, Party
 
 RETURN_REASONS: Final[tuple[ReturnReasonLiteral, ...]] = get_args(ReturnReasonLiteral)
@@ -55,6 +58,10 @@ class Request(NamedTuple):
     """With its query, percent-encoded."""
     body: bytes | None = None
     key: str | None = None
+    expected: Mapping[str, object] = MappingProxyType({})
+    """What the result must show, by the path of its field: a response to another question does not count."""
+    payment_id: str | None = None
+    """The payment that it is about, if there is one already."""
 
     def __repr__(self) -> str:
         # A body has names, account numbers or the client secret, and error trackers show the repr of local variables.
@@ -64,10 +71,12 @@ class Request(NamedTuple):
 def check_availability(routing_number: str) -> Request:
     """Build the request; it is a POST that changes nothing."""
     validator = Validator("check_availability")
-    validator.routing_number("routing_number", routing_number)
+    if not isinstance(routing_number, str) or not ROUTING_NUMBER.fullmatch(routing_number):
+        validator.error("routing_number", "must be a string of nine digits")
     validator.raise_if_invalid()
     path = "/v1/instant_payments/check_availability"
-    return Request("check_availability", RetrySafety.SAFE, "POST", path, encode({"routing_number": routing_number}))
+    body = {"routing_number": routing_number}
+    return Request("check_availability", RetrySafety.SAFE, "POST", path, encode(body), expected=body)
 
 
 def send(
@@ -97,7 +106,24 @@ def send(
         validator.text("description", description, MAX_DESCRIPTION)
         body["description"] = description
     validator.raise_if_invalid()
-    return Request("send", RetrySafety.IDEMPOTENT, "POST", "/v1/instant_payments", encode(body), key)
+    expected = {
+        "direction": "outgoing",
+        "account_number_id": account_number_id,
+        "amount": amount,
+        "currency_code": "USD",
+        "creditor.name": creditor.name,
+        "creditor.account_number": creditor.account_number,
+        "creditor_agent.routing_number": creditor_agent.routing_number,
+        "related_objects.original_payment_id": None,
+    }
+    return Request("send", RetrySafety.IDEMPOTENT, "POST", "/v1/instant_payments", encode(body), key, expected)
+
+
+def resuming_without_key(operation: str) -> InvalidRequestError:
+    """Make the error of a call that resumes no key: with a new one, a second payment could be sent."""
+    return InvalidRequestError(
+        [Problem("resuming", "needs the idempotency_key of the call to resume")], operation=operation
+    )
 
 
 def retrieve(payment_id: str) -> Request:
@@ -105,7 +131,8 @@ def retrieve(payment_id: str) -> Request:
     validator = Validator("retrieve")
     validator.id("payment_id", payment_id, "instant_payment")
     validator.raise_if_invalid()
-    return Request("retrieve", RetrySafety.SAFE, "GET", f"/v1/instant_payments/{payment_id}")
+    path = f"/v1/instant_payments/{payment_id}"
+    return Request("retrieve", RetrySafety.SAFE, "GET", path, expected={"id": payment_id}, payment_id=payment_id)
 
 
 def retrieve_event(event_id: str) -> Request:
@@ -113,7 +140,7 @@ def retrieve_event(event_id: str) -> Request:
     validator = Validator("retrieve")
     validator.id("event_id", event_id, "event")
     validator.raise_if_invalid()
-    return Request("retrieve", RetrySafety.SAFE, "GET", f"/v1/event/{event_id}")
+    return Request("retrieve", RetrySafety.SAFE, "GET", f"/v1/event/{event_id}", expected={"id": event_id})
 
 
 def cancel(payment_id: str, key: str) -> Request:
@@ -121,7 +148,9 @@ def cancel(payment_id: str, key: str) -> Request:
     validator = Validator("cancel", key)
     validator.id("payment_id", payment_id, "instant_payment")
     validator.raise_if_invalid()
-    return Request("cancel", RetrySafety.VERIFY_FIRST, "POST", f"/v1/instant_payments/{payment_id}/cancel", None, key)
+    path = f"/v1/instant_payments/{payment_id}/cancel"
+    expected = {"id": payment_id, "status": "canceled"}
+    return Request("cancel", RetrySafety.VERIFY_FIRST, "POST", path, None, key, expected, payment_id)
 
 
 class ReasonedOperation(NamedTuple):
@@ -152,7 +181,10 @@ def reasoned_request(
     body = validator.reason(reason, operation.allowed, additional_information, operation.needs_text)
     validator.raise_if_invalid()
     path = f"/v1/instant_payments/{payment_id}/{operation.path}"
-    return Request(operation.name, operation.safety, "POST", path, encode(body), key)
+    # A return is a new payment, which names the one that it returns.
+    is_return = operation is RETURN
+    expected = {"related_objects.original_payment_id" if is_return else "id": payment_id}
+    return Request(operation.name, operation.safety, "POST", path, encode(body), key, expected, payment_id)
 
 
 class Simulation(NamedTuple):

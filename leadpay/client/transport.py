@@ -1,21 +1,27 @@
 """One Request in, one Response or one LeadError out. The only file here that knows aiohttp's errors."""
 
 import asyncio
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
+from leadpay import __version__
 from leadpay.client.requests import Request
 from leadpay.config import Timeouts
 from leadpay.errors import ConfigurationError, LeadError, NoAnswerError, RequestNotSentError
 
-MAX_CONNECTIONS: Final = 100
-"""Most connections that a session of our own opens to the bank; further calls wait."""
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+USER_AGENT: Final = f"leadpay/{__version__}"
 
 MAX_RESPONSE_BYTES: Final = 16_777_216
 """Largest response that is read, in bytes, after decompression: sixty times a full page of the longest payments."""
@@ -26,6 +32,8 @@ MIN_TIMEOUT: Final = 0.001
 MARGIN: Final = 0.02
 """How much earlier connecting must end than the attempt, in seconds, where time is short. If both ended at once, it
 would be unknown whether the request was sent. A busy event loop looks at its timers more often than this."""
+
+_PROXY_AUTHENTICATION: Final = 407
 
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 """There was no connection (DNS, connect, TLS, proxy), so the bank received nothing."""
@@ -38,9 +46,36 @@ class Response(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     """None if it was larger than MAX_RESPONSE_BYTES."""
+    close: Callable[[], None] = lambda: None
+    """Closes the connection that it came on, which may hold the response to another request, too."""
 
     def __repr__(self) -> str:
         return f"Response({self.status})"
+
+
+_CONNECTING: Final = asyncio.BaseTransport()
+"""Stands for a connection that is not there yet."""
+
+_connection: ContextVar[asyncio.BaseTransport | None] = ContextVar("connection", default=None)
+"""The connection of the last request of this task: aiohttp has returned it to the pool before the response is read."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool that never gives a connection with unread data: what came while it was idle would be the next response."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list["Trace"],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> "Connection":
+        _connection.set(_CONNECTING)
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                _connection.set(connection.transport)
+                return connection
+            connection.close()
 
 
 class Transport:
@@ -77,7 +112,9 @@ class Transport:
         session = self._borrowed
         if session is None:
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS), cookie_jar=aiohttp.DummyCookieJar()
+                # Capacity limits the number of connections, before an attempt begins.
+                connector=_Connector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         elif getattr(session, "_loop", loop) is not loop:
             # Otherwise each call would fail within aiohttp, and it would be unknown what was sent.
@@ -109,14 +146,15 @@ class Transport:
         """
         session = self._session
         if session is None or session.closed:
-            raise RequestNotSentError("no connection to the bank: the session is closed")
-        headers = {"Accept": "application/json"}
+            raise RequestNotSentError("no connection to the bank: the session is closed", is_permanent=True)
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if request.key is not None:
             headers["Idempotency-Key"] = request.key
+        _connection.set(None)
         connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
         try:
             async with (
@@ -132,13 +170,37 @@ class Transport:
                     raise_for_status=False,
                 ) as response,
             ):
-                return Response(response.status, response.headers, await _read(response))
+                body = await _read(response)
+                connection = _connection.get()
+                close = response.close if connection is None else connection.close
+                return Response(response.status, response.headers, body, close)
         except _NOT_SENT as error:
-            failure: LeadError = RequestNotSentError(f"no connection to the bank: {type(error).__name__}")
+            failure: LeadError = _not_sent(error, urlsplit(self.base_url).netloc)
         except Exception as error:  # noqa: BLE001 - aiohttp, ssl or zlib: it is unknown what the bank received
-            failure = NoAnswerError(f"no answer from the bank: {type(error).__name__}")
+            host, name = urlsplit(self.base_url).netloc, type(error).__name__
+            if _connection.get() is _CONNECTING:
+                failure = RequestNotSentError(f"no connection to {host}: {name}")
+            else:
+                failure = NoAnswerError(f"no response from {host}: {name}")
         # Raised here, so that aiohttp's error, whose frames hold the request and this task, is not its context.
         raise failure
+
+
+def _not_sent(error: Exception, host: str) -> RequestNotSentError:
+    """Say why there was no connection; without aiohttp's own text, which may quote more than the host."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
+        return RequestNotSentError(f"the certificate of {host} is not trusted: {reason}", is_permanent=True)
+    number = error.os_error.errno if isinstance(error, aiohttp.ClientConnectorError) else None
+    if number in {errno.EMFILE, errno.ENFILE}:
+        return RequestNotSentError(f"no connection to {host}: too many open files", is_permanent=True)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return RequestNotSentError(
+            f"no connection to {host}: the proxy responded with HTTP {error.status}",
+            is_permanent=error.status == _PROXY_AUTHENTICATION,
+        )
+    detail = f" ({errno.errorcode[number]})" if number is not None and number in errno.errorcode else ""
+    return RequestNotSentError(f"no connection to {host}: {type(error).__name__}{detail}")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

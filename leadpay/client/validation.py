@@ -25,13 +25,22 @@ ACCOUNT_NUMBER_LENGTHS: Final = (1, 17)
 """Shortest and longest account number, in characters."""
 
 _IDS: Final[Mapping[str, re.Pattern[str]]] = {
-    kind: re.compile(kind + r"_\w+", re.ASCII) for kind in ("instant_payment", "account", "account_number", "event")
+    "instant_payment": re.compile(r"instant_payment_\w+", re.ASCII),
+    # The ID of an account number would fit, and the list would be empty.
+    "account": re.compile(r"account_(?!number_)\w+", re.ASCII),
+    "account_number": re.compile(r"account_number_\w+", re.ASCII),
+    "event": re.compile(r"event_\w+", re.ASCII),
 }
 _OBJECT_ID: Final = re.compile(
     r"(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+", re.ASCII
 )
 # The check digit is not checked: the bank's own example, 111000111, has a wrong one.
-_ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
+ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
+_ACCOUNT_NUMBER: Final = re.compile(r"(?! )[ -~]*(?<! )")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half of a character, which has no bytes in UTF-8."""
+_INVISIBLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""Control characters, those without width, and those that change the direction: they show another text than is sent."""
 # A key is sent in a header, where spaces at its ends would be lost.
 _KEY: Final = re.compile(rf"(?! )[ -~]{{1,{MAX_KEY}}}(?<! )")
 
@@ -76,19 +85,16 @@ class Validator:
             self.error("object_id", "must be an object's ID such as instant_payment_xyz123")
 
     def text(self, parameter: str, value: object, longest: int, shortest: int = 0) -> None:
-        """Check a text: its length, and that it can be encoded."""
+        """Check a text: its length, and that all of its characters are visible."""
         if not isinstance(value, str):
             self.error(parameter, f"must be a string, not {type(value).__name__}")
         elif not shortest <= len(value) <= longest:
             least = f"{shortest} to " if shortest else "at most "
             self.error(parameter, f"must have {least}{longest} characters")
-        elif not value.isascii() and not _is_unicode(value):
+        elif _SURROGATE.search(value):
             self.error(parameter, "must be valid Unicode")
-
-    def routing_number(self, parameter: str, value: object) -> None:
-        """Check for nine digits."""
-        if not isinstance(value, str) or not _ROUTING_NUMBER.fullmatch(value):
-            self.error(parameter, "must be a string of nine digits")
+        elif _INVISIBLE.search(value):
+            self.error(parameter, "must have no control characters and no invisible ones")
 
     def party(self, parameter: str, value: object) -> dict[str, Any]:
         """Check a debtor or a creditor, and write it."""
@@ -96,7 +102,11 @@ class Validator:
             self.error(parameter, f"must be a Party, not {type(value).__name__}")
             return {}
         self.text(f"{parameter}.name", value.name, NAME_LENGTHS[1], NAME_LENGTHS[0])
-        self.text(f"{parameter}.account_number", value.account_number, ACCOUNT_NUMBER_LENGTHS[1], 1)
+        if isinstance(value.name, str) and value.name.strip() != value.name:
+            self.error(f"{parameter}.name", "must have no white space at its ends")
+        self.text(f"{parameter}.account_number", value.account_number, *reversed(ACCOUNT_NUMBER_LENGTHS))
+        if isinstance(value.account_number, str) and not _ACCOUNT_NUMBER.fullmatch(value.account_number):
+            self.error(f"{parameter}.account_number", "must be ASCII, with no white space at its ends")
         return {"name": value.name, "account_number": value.account_number}
 
     def agent(self, parameter: str, value: object) -> dict[str, Any]:
@@ -104,7 +114,8 @@ class Validator:
         if not isinstance(value, Agent):
             self.error(parameter, f"must be an Agent, not {type(value).__name__}")
             return {}
-        self.routing_number(f"{parameter}.routing_number", value.routing_number)
+        if not isinstance(value.routing_number, str) or not ROUTING_NUMBER.fullmatch(value.routing_number):
+            self.error(f"{parameter}.routing_number", "must be a string of nine digits")
         return {"routing_number": value.routing_number}
 
     def reason(
@@ -122,12 +133,3 @@ class Validator:
             self.text("additional_information", additional_information, MAX_DESCRIPTION)
             body["additional_information"] = additional_information
         return body
-
-
-def _is_unicode(value: str) -> bool:
-    """A lone surrogate has no bytes."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

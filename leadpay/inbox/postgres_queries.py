@@ -174,11 +174,11 @@ UPDATE leadpay_ordering_keys SET
     revision = revision + 1, due_at = CASE WHEN leased THEN due_at ELSE least(due_at, {_NOW}) END
 WHERE ordering_key = %(ordering_key)s"""  # noqa: S608 - a constant
 
-PURGE: Final = f"""
+PURGE: Final = """
 UPDATE leadpay_events SET body = NULL WHERE number = ANY (ARRAY(
     SELECT number FROM leadpay_events
     WHERE body IS NOT NULL AND state IN ('done', 'discarded') AND received_at < %(before)s
-    ORDER BY received_at LIMIT {PAGE} FOR UPDATE SKIP LOCKED))"""  # noqa: S608 - a constant
+    ORDER BY received_at LIMIT %(page)s FOR UPDATE SKIP LOCKED))"""
 
 COUNT: Final = "SELECT state, type, count(*) FROM leadpay_events GROUP BY state, type"
 
@@ -360,7 +360,7 @@ class PostgresQueries:
 
     async def purge(self, connection: "Connection", *, before: datetime) -> int:
         """Empty one page of bodies, and count them."""
-        return int((await connection.execute(PURGE, {"before": within(before)})).rowcount)
+        return int((await connection.execute(PURGE, {"before": within(before), "page": PAGE})).rowcount)
 
     async def watermark(self, connection: "Connection") -> datetime | None:
         """Read the watermark."""

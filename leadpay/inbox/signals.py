@@ -31,7 +31,7 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
 
     def handle(*_: Any) -> None:
         restore()
-        # From a signal handler, this is what wakes up a loop that waits.
+        # Called from a signal handler, this makes a waiting loop run.
         loop.call_soon_threadsafe(stop.set)
 
     # Not loop.add_signal_handler: Windows has none, and it forgets the handlers of before.

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from leadpay.converter import read_event
+from leadpay.converter import decode, structure_event
 from leadpay.errors import MalformedEventError, MalformedResponseError, Problem
 from leadpay.models import Event
 
@@ -22,7 +22,7 @@ def parse(body: bytes) -> Event:
         MalformedEventError: it is not JSON, or a field is missing or has the wrong type; ``problems`` has the paths.
     """
     try:
-        return read_event(body)
+        return structure_event(decode(body))
     except MalformedResponseError as error:
         raise MalformedEventError(error.problems) from None
     except ValueError:

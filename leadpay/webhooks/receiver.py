@@ -57,6 +57,16 @@ class EventStore(Protocol):
         ...
 
 
+def _check_secrets(secrets: Secrets) -> list[str | bytes]:
+    """Refuse a list in one string, and a secret that was copied with a line break: every webhook would be refused."""
+    listed = [secrets] if isinstance(secrets, str | bytes) else list(secrets or ())
+    for secret in listed:
+        text = secret.decode(errors="replace") if isinstance(secret, bytes) else secret
+        if isinstance(text, str) and (text.strip() != text or "," in text):
+            raise ConfigurationError("secrets: one has a comma, or white space at its ends; give several as a list")
+    return listed
+
+
 class WebhookReceiver:
     """Turns one webhook into a status code for the bank.
 
@@ -107,7 +117,7 @@ class WebhookReceiver:
         self.max_body_bytes = max_body_bytes
         self.counts: Counter[str] = Counter()
         """How often each result occurred: ``accepted``, ``duplicate``, ``failed``, and each reason for a refusal."""
-        self._verifier = Verifier(secrets)
+        self._verifier = Verifier(_check_secrets(secrets))
         self._inbox = inbox
         self._client = client
         self._tolerance_ms = tolerance_ms

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from leadpay.errors import ConfigurationError
 from leadpay.models import Event
 from leadpay.webhooks.context import Context
 from leadpay.webhooks.router import WebhookRouter
@@ -13,4 +14,8 @@ handled: list[tuple[str, Any]] = []
 @router.on("*")
 async def remember(event: Event, context: Context) -> None:
     """Remember the event, and whether the context has a client."""
-    handled.append((event.id, context.client is not None))
+    try:
+        has_client = context.client is not None
+    except ConfigurationError:
+        has_client = False
+    handled.append((event.id, has_client))

@@ -8,16 +8,15 @@ import pytest
 from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, token_request
 from leadpay.client.retry import RetryPolicy
 from leadpay.config import Credentials, Timeouts
-from leadpay.converter import read
+from leadpay.converter import structure
 from leadpay.errors import (
     AuthenticationError,
-    BadRequestError,
     ConfigurationError,
     LeadError,
     NoAnswerError,
     OutcomeUnknownError,
-    RateLimitError,
     RequestNotSentError,
+    TokenError,
 )
 from leadpay.models import AccessToken
 from tests.support.scripted_transport import (
@@ -92,8 +91,8 @@ async def test_a_token_that_fits_no_header_is_refused(bad: Any) -> None:
 class Issuer:
     """A token endpoint that gives tokens on request."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
         self.clock = Clock()
         self.asked = 0
         self.gate = asyncio.Event()
@@ -110,10 +109,10 @@ class Issuer:
         """Give the next token, or fail."""
         self.asked += 1
         await self.gate.wait()
-        answer = self.answers.pop(0)
-        if isinstance(answer, BaseException):
-            raise answer
-        token, life = answer
+        response = self.responses.pop(0)
+        if isinstance(response, BaseException):
+            raise response
+        token, life = response
         return AccessToken(access_token=token, expires_in=life)
 
 
@@ -158,27 +157,29 @@ async def test_a_token_is_renewed_ahead_of_its_end() -> None:
 
 
 @pytest.mark.asyncio
-async def test_while_renewal_fails_the_old_token_serves_until_its_end() -> None:
-    """Then every waiter gets an error of its own, and the next call tries again."""
-    failure = NoAnswerError("silence")
+async def test_while_renewal_fails_the_old_token_serves_until_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Then every waiting call gets an error of its own, and the next call tries again."""
+    failure = NoAnswerError("no response")
     issuer = Issuer(("a", 3600), failure, failure, failure, ("b", 3600))
     await issuer.source.get()
     issuer.clock.time += 3590
     assert await issuer.source.get() == "a"
     await turn()
     assert await issuer.source.get() == "a"
-    with pytest.raises(NoAnswerError):
+    assert "could not be renewed (NoAnswerError); it ends in 10 s, next attempt in 1 s" in caplog.text
+    with pytest.raises(RequestNotSentError, match="no access token: no response") as caught:
         await issuer.source.get(rejected="a")
+    assert isinstance(caught.value.__cause__, NoAnswerError)
     issuer.clock.time += 11
     errors = await asyncio.gather(issuer.source.get(), issuer.source.get(), return_exceptions=True)
-    assert all(isinstance(one, NoAnswerError) for one in errors)
+    assert all(isinstance(one, RequestNotSentError) for one in errors)
     assert errors[0] is not errors[1]
     assert await issuer.source.get() == "b"
 
 
 @pytest.mark.asyncio
 async def test_closing_gives_up_a_fetch_under_way() -> None:
-    """Nothing is left running, and whoever waited learns that nothing was sent."""
+    """Nothing is left running, and a waiting caller learns that nothing was sent."""
     issuer = Issuer(("a", 3600))
     issuer.gate.clear()
     waiter = asyncio.create_task(issuer.source.get())
@@ -191,21 +192,21 @@ async def test_closing_gives_up_a_fetch_under_way() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("answer", "wanted"),
+    ("response", "wanted"),
     [
-        (error(401, code="invalid_client"), AuthenticationError),
+        (error(400, code="invalid_scope"), TokenError),
         (error(500), RequestNotSentError),
         (NO_ANSWER, RequestNotSentError),
         (ok({"token": 1}), RequestNotSentError),
     ],
 )
-async def test_without_a_token_a_write_surely_did_not_happen(answer: Any, wanted: type[LeadError]) -> None:
-    """Whatever the token endpoint does, nobody has to ask about the payment."""
-    issuing = Bank(answer, tokens=None)
+async def test_without_a_token_a_write_surely_did_not_happen(response: Any, wanted: type[LeadError]) -> None:
+    """Whatever the token endpoint does, there is no payment to look for."""
+    issuing = Bank(response, tokens=None)
 
     async def fetch() -> AccessToken:
         request = token_request(Credentials(client_id="me", client_secret="s3cret"))
-        return await issuing.executor.call(request, lambda body: read(body, AccessToken))
+        return await issuing.executor.call(request, lambda data: structure(data, AccessToken))
 
     bank = Bank(payment(), tokens=ClientCredentials(fetch, issuing.clock))
     with pytest.raises(wanted) as caught:
@@ -235,9 +236,10 @@ async def test_a_refused_token_that_comes_back_ends_in_an_error(new_bank: Any, s
         ((500, {}), RequestNotSentError),
         ((200, HTML), RequestNotSentError),
         ((200, {"access_token": "two\nlines"}), RequestNotSentError),
-        ((401, {"code": "invalid_client"}), AuthenticationError),
-        ((400, {}), BadRequestError),
-        ((429, {}), RateLimitError),
+        ((401, {"code": "invalid_client"}), TokenError),
+        ((400, {}), TokenError),
+        ((403, HTML), TokenError),
+        ((429, {}), TokenError),
     ],
 )
 async def test_without_a_token_a_write_surely_has_not_happened(
@@ -269,7 +271,7 @@ async def test_a_renewal_that_fails_after_silence_leaves_the_outcome_unknown(new
 
 @pytest.mark.asyncio
 async def test_closing_while_a_token_is_on_its_way_is_an_error_and_no_cancellation(new_bank: Any, send: Any) -> None:
-    """Nobody cancelled the one who waits, so a task group must hear of it."""
+    """The waiting caller was not cancelled, so a task group must see the error."""
     bank = await new_bank("hang")
     lead = bank.client(client_id="me", client_secret="s3cret")
     waiting = asyncio.create_task(send(lead, "mine"))
@@ -289,7 +291,7 @@ async def test_a_token_is_renewed_ahead_of_its_end_and_the_old_one_serves_meanwh
     async with bank.client(client_id="me", client_secret="s3cret", retry=RetryPolicy(max_attempts=1)) as lead:
         await lead.instant_payments.retrieve("instant_payment_1")
         bank.clock.time += 3550
-        # Which of the two requests comes first is the network's affair, so the answer fits both.
+        # Which of the two requests comes first depends on the network, so the response fits both.
         bank.script = [(200, {**payment(), "access_token": "second", "expires_in": 3600})]
         await lead.instant_payments.retrieve("instant_payment_1")
         source: Any = lead._tokens
@@ -305,3 +307,36 @@ def test_a_token_is_not_shown_by_its_repr() -> None:
     token = FixedToken("canary").current()
     assert "canary" not in repr(token)
     assert f"Bearer {token}" == "Bearer canary"
+
+
+@pytest.mark.asyncio
+async def test_a_failing_renewal_is_asked_for_again_with_a_growing_pause() -> None:
+    """Many calls with a good token don't each ask the token endpoint."""
+    issuer = Issuer(("a", 3600), *[NoAnswerError()] * 5, ("b", 3600))
+    await issuer.source.get()
+    issuer.clock.time += 3541
+    for seconds in (0, 1, 2, 4, 8):
+        issuer.clock.time += seconds
+        asked = issuer.asked
+        for _ in range(100):
+            assert await issuer.source.get() == "a"
+            await turn()
+        assert issuer.asked == asked + 1
+    issuer.clock.time += 16
+    assert await issuer.source.get() == "a"
+    await turn()
+    assert await issuer.source.get() == "b"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("line", [(400, {"code": "invalid_scope"}), (403, HTML), (404, b""), (429, {})])
+async def test_what_the_token_endpoint_refuses_is_no_verdict_on_a_payment(line: Any, new_bank: Any, send: Any) -> None:
+    """After an attempt that got no response, the outcome stays unknown, with the refusal as its cause."""
+    issued = (200, {"access_token": "first", "expires_in": 3600})
+    bank = await new_bank(issued, "drop", (401, {}), line)
+    async with bank.client(client_id="me", client_secret="s3cret") as lead:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await send(lead)
+    refusal = caught.value.__cause__
+    assert isinstance(refusal, TokenError)
+    assert (refusal.status, refusal.__cause__ is None) == (line[0], False)

@@ -29,6 +29,7 @@ from leadpay.instrumentation import AttemptEnded, AttemptStarted, CallEnded, Cal
 from tests.support.scripted_transport import (
     NO_ANSWER,
     NOT_SENT,
+    NOW,
     Bank,
     error,
     payment,
@@ -52,7 +53,7 @@ async def test_a_keyed_write_is_sent_again_with_the_same_key(first: Any) -> None
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("last", "reason"), [(NO_ANSWER, "no answer"), (error(502), "HTTP 502"), (error(409), "HTTP 409")]
+    ("last", "reason"), [(NO_ANSWER, "no response"), (error(502), "HTTP 502"), (error(409), "HTTP 409")]
 )
 async def test_a_write_that_stays_unanswered_is_an_unknown_outcome(last: Any, reason: str) -> None:
     """Never a plain timeout: the error has the key, the attempts, and how to go on."""
@@ -113,7 +114,8 @@ async def test_a_read_that_was_out_is_not_called_unsent_for_a_later_attempt(
     bank = Bank(first, NOT_SENT)
     with pytest.raises(wanted) as caught:
         await bank.payments.retrieve("instant_payment_1")
-    assert (type(caught.value), getattr(caught.value, "attempts", None)) == (wanted, 5)
+    assert type(caught.value) is wanted
+    assert bank.clock.time == pytest.approx(NOW + 60, abs=1)
 
 
 @pytest.mark.asyncio
@@ -121,7 +123,7 @@ async def test_retry_after_is_never_undercut_and_gives_up_where_it_is_too_long()
     """Seconds or a date, as the bank likes."""
     bank = Bank(error(429, {"Retry-After": "7"}), payment())
     await send(bank)
-    assert bank.clock.slept == [7.0]
+    assert bank.clock.slept == [7.125]
     bank = Bank(error(429, {"Retry-After": "61"}), payment())
     with pytest.raises(RateLimitError) as caught:
         await send(bank)
@@ -148,17 +150,25 @@ async def test_an_unreadable_yes_is_malformed_and_carries_the_key() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_error_answer_of_any_form_is_read_leniently() -> None:
+async def test_an_error_response_of_any_form_is_read_leniently() -> None:
     """A number for a status, a list for a body, no body: an error of ours all the same."""
-    for body in (b"", b"[]", b"<html>", b'{"status": 403, "code": 5}', None):
-        with pytest.raises(LeadError) as caught:
+    for body in (b'{"code": "a"}', b'{"status": 403, "code": 5, "title": "a"}', b'{"detail": "a", "instance": []}'):
+        with pytest.raises(PermissionDeniedError) as caught:
             await send(Bank(Response(403, {"X-Request-Id": "req_1"}, body)))
         assert str(caught.value).startswith("request req_1: HTTP 403")
+    foreign = (b"", b"[]", b"<html>", b'{"message": "Forbidden"}', b'{"code": 5}', b'{"code": "a', None)
+    for body in foreign:  # type: ignore[assignment] # it may be None here
+        with pytest.raises(OutcomeUnknownError, match="HTTP 403"):
+            await send(Bank(Response(403, {}, body)))
+        with pytest.raises(NoAnswerError) as read:
+            await Bank(Response(403, {"Content-Type": "text/html; x=y"}, body)).payments.retrieve("instant_payment_1")
+        assert (read.value.status, read.value.content_type) == (403, "text/html")
+        assert read.value.body_start == (body or b"")
 
 
 @pytest.mark.asyncio
 async def test_a_cancelled_write_leaves_its_key_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """On the CancelledError and in the log, since the answer is lost; a read leaves nothing."""
+    """On the CancelledError and in the log, since the response is lost; a read leaves nothing."""
     started = asyncio.Event()
 
     async def hang(request: Request, token: str | None, left: float) -> Response:
@@ -181,7 +191,7 @@ async def test_a_cancelled_write_leaves_its_key_behind(caplog: pytest.LogCapture
 
 @pytest.mark.asyncio
 async def test_nothing_personal_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Not even at DEBUG, through success, silence, refusal and an unreadable answer."""
+    """Not even at DEBUG, through success, silence, refusal and an unreadable response."""
     caplog.set_level(logging.DEBUG, "leadpay")
     for script in (
         [NO_ANSWER, payment()],
@@ -233,7 +243,7 @@ async def renewing(rejected: str | None) -> str:
 async def test_every_end_of_a_write_has_its_own_class_and_the_one_key(
     script: list[Any], wanted: type[LeadError], new_bank: Any, send: Any
 ) -> None:
-    """An answer given at the door (401, 403, a redirect) says nothing about an earlier attempt; 400 and 422 do."""
+    """A response before the key was read (401, 403, a redirect) says nothing about earlier attempts; 400 and 422 do."""
     bank = await new_bank(*script)
     async with bank.client(token=renewing) as lead:
         with pytest.raises(wanted) as caught:
@@ -241,7 +251,6 @@ async def test_every_end_of_a_write_has_its_own_class_and_the_one_key(
     assert caught.value.idempotency_key == "key-1"
     assert bank.keys == {"key-1"}
     assert set(bank.lines) == {SEND}
-    assert len(bank.requests) <= 5
 
 
 @pytest.mark.asyncio
@@ -251,7 +260,7 @@ async def test_every_end_of_a_write_has_its_own_class_and_the_one_key(
 async def test_what_helps_to_repeat_is_repeated_under_the_same_key(
     first: Any, new_bank: Any, send: Any, payment: Any
 ) -> None:
-    """Silence, in progress, too many, the bank's fault: then the first answer comes back."""
+    """Silence, in progress, too many, the bank's fault: then the first response comes back."""
     bank = await new_bank(first, first, first, (200, payment()))
     async with bank.client() as lead:
         assert (await send(lead, "mine")).id == "instant_payment_1"
@@ -298,13 +307,14 @@ async def test_retry_after_is_obeyed_in_seconds_and_as_a_date(
     """The pause is never shorter than asked; one that doesn't fit into the deadline ends the call at once."""
     bank = await new_bank(None)
     for wait, fits in ((9, True), (61, False)):
-        asked = formatdate(bank.clock.time + wait, usegmt=True) if as_date else str(wait)
+        asked = formatdate(NOW + wait, usegmt=True) if as_date else str(wait)
         bank.clock.slept.clear()
+        bank.clock.time = NOW
         bank.script = [(429, {}, {"Retry-After": asked}), (200, payment())]
         async with bank.client() as lead:
             if fits:
                 await send(lead)
-                assert bank.clock.slept == [9.0]
+                assert bank.clock.slept == [9.125]
             else:
                 with pytest.raises(RateLimitError) as caught:
                     await send(lead)
@@ -330,34 +340,38 @@ async def test_a_yes_that_cannot_be_read_names_the_paths_and_keeps_the_body(
 @pytest.mark.asyncio
 async def test_a_call_is_told_with_all_its_attempts(new_bank: Any, send: Any, payment: Any) -> None:
     """Silence, a server's error, the payment: three attempts of one call, in order, and nothing personal."""
-    facts: list[Observation] = []
+    observations: list[Observation] = []
     bank = await new_bank("drop", (503, {}), (200, payment(), {"X-Request-Id": "r-3"}))
-    async with bank.client(observer=facts.append) as lead:
+    async with bank.client(observer=observations.append) as lead:
         paid = await send(lead, "mine")
-    assert [type(fact) for fact in facts] == [CallStarted, *[AttemptStarted, AttemptEnded] * 3, CallEnded]
-    assert facts[0] == CallStarted("send", "POST", "/v1/instant_payments", "mine", bank.url)
-    tries = [fact for fact in facts if isinstance(fact, AttemptEnded)]
+    assert [type(one) for one in observations] == [
+        CallStarted,
+        *[AttemptStarted, AttemptEnded] * 3,
+        CallEnded,
+    ]
+    assert observations[0] == CallStarted("send", "POST", "/v1/instant_payments", "mine", bank.url)
+    tries = [observation for observation in observations if isinstance(observation, AttemptEnded)]
     assert [(one.started.number, one.status, one.error, one.request_id) for one in tries] == [
         (1, None, "NoAnswerError", None),
         (2, 503, None, None),
         (3, 200, None, "r-3"),
     ]
-    assert all(one.started.call is facts[0] for one in tries)
-    ended = facts[-1]
+    assert all(one.started.call is observations[0] for one in tries)
+    ended = observations[-1]
     assert isinstance(ended, CallEnded)
-    assert ended[:5] == (facts[0], 3, None, False, paid.id)
-    assert paid.creditor.account_number not in repr(facts)
+    assert ended[:5] == (observations[0], 3, None, False, paid.id)
+    assert paid.creditor.account_number not in repr(observations)
 
 
 @pytest.mark.asyncio
 async def test_an_unknown_outcome_is_told_as_such(new_bank: Any, send: Any) -> None:
-    """It is the one fact to wake somebody up for."""
-    facts: list[Observation] = []
+    """It is the observation to page a person for."""
+    observations: list[Observation] = []
     bank = await new_bank("drop")
-    async with bank.client(observer=facts.append) as lead:
+    async with bank.client(observer=observations.append) as lead:
         with pytest.raises(OutcomeUnknownError) as caught:
             await send(lead, "mine")
-    ended = facts[-1]
+    ended = observations[-1]
     assert isinstance(ended, CallEnded)
     assert (ended.attempts, ended.error, ended.outcome_unknown, ended.payment_id) == (
         caught.value.attempts,
@@ -370,9 +384,9 @@ async def test_an_unknown_outcome_is_told_as_such(new_bank: Any, send: Any) -> N
 @pytest.mark.asyncio
 async def test_a_write_cancelled_on_its_way_is_an_unknown_outcome(new_bank: Any, send: Any) -> None:
     """A read that is cancelled is not."""
-    facts: list[Observation] = []
+    observations: list[Observation] = []
     bank = await new_bank("hang")
-    async with bank.client(observer=facts.append) as lead:
+    async with bank.client(observer=observations.append) as lead:
         for call in (send(lead, "mine"), lead.instant_payments.retrieve("instant_payment_1")):
             bank.arrived.clear()
             task = asyncio.create_task(call)
@@ -380,21 +394,24 @@ async def test_a_write_cancelled_on_its_way_is_an_unknown_outcome(new_bank: Any,
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-    ends = [fact for fact in facts if isinstance(fact, CallEnded)]
+    ends = [observation for observation in observations if isinstance(observation, CallEnded)]
     assert [(one.error, one.outcome_unknown) for one in ends] == [("CancelledError", True), ("CancelledError", False)]
 
 
 @pytest.mark.asyncio
 async def test_a_token_is_a_call_of_its_own(new_bank: Any) -> None:
     """RecordedTelemetry in between, without its secret."""
-    facts: list[Observation] = []
+    observations: list[Observation] = []
     bank = await new_bank((200, {"access_token": "t0ken", "token_type": "Bearer"}), (404, {}), (404, {}))
-    async with bank.client(client_id="me", client_secret="s3cret", observer=facts.append) as lead:
+    async with bank.client(client_id="me", client_secret="s3cret", observer=observations.append) as lead:
         with pytest.raises(NotFoundError):
             await lead.instant_payments.retrieve("instant_payment_1")
-    assert [fact.operation for fact in facts if isinstance(fact, CallStarted)] == ["retrieve", "token"]
-    assert "s3cret" not in repr(facts)
-    assert "t0ken" not in repr(facts)
+    assert [one.operation for one in observations if isinstance(one, CallStarted)] == [
+        "retrieve",
+        "token",
+    ]
+    assert "s3cret" not in repr(observations)
+    assert "t0ken" not in repr(observations)
 
 
 @pytest.mark.asyncio
@@ -403,7 +420,7 @@ async def test_an_observer_that_fails_harms_no_payment(
 ) -> None:
     """Its error is logged by its class, and the payment goes out."""
 
-    def observe(fact: Observation) -> None:
+    def observe(observation: Observation) -> None:
         raise ValueError("canary")
 
     bank = await new_bank((200, payment()))

@@ -69,6 +69,14 @@ def test_a_second_event_loop_is_refused() -> None:
         {"client_id": "me", "client_secret": "s", "token": "t"},
         {"token": "t", "environment": "staging"},
         {"token": "t", "environment": "staging", "base_url": "http://localhost:1"},
+        {"token": "t", "environment": "sandbox", "base_url": "https://api.lead.bank"},
+        {"token": "t", "environment": "production", "base_url": "http://127.0.0.1:8000"},
+        {"token": "t", "scope": "event/read"},
+        {"token": " t"},
+        {"token": "t", "max_per_second": 0},
+        {"client_id": "me ", "client_secret": "s"},
+        {"client_id": "me", "client_secret": "s\n"},
+        {"client_id": "me", "client_secret": "s", "scope": ""},
         {"token": "t", "base_url": "http://example.com"},
         {"token": "t", "base_url": "http://localhost.example.com"},
         {"token": "t", "base_url": "ftp://localhost"},
@@ -87,6 +95,7 @@ def test_settings_come_from_a_mapping_and_arguments_go_first() -> None:
     env = {"LEAD_CLIENT_ID": "me", "LEAD_CLIENT_SECRET": "s3cret", "LEAD_ENVIRONMENT": "production"}
     assert repr(LeadClient.from_env(env)) == "LeadClient(base_url='https://api.lead.bank')"
     local = {**env, "LEAD_BASE_URL": "http://127.0.0.1:1/"}
+    del local["LEAD_ENVIRONMENT"]
     assert repr(LeadClient.from_env(local)) == "LeadClient(base_url='http://127.0.0.1:1')"
     assert "2" in repr(LeadClient.from_env(env, base_url="http://[::1]:2", token="t"))
     assert "api.lead.bank" in repr(LeadClient.from_env(local, environment="production"))
@@ -134,7 +143,11 @@ def test_an_argument_goes_before_the_environment() -> None:
     production = f"LeadClient(base_url={BASE_URLS['production']!r})"
     assert repr(LeadClient.from_env(local, environment="production")) == production
     assert repr(LeadClient.from_env(env, base_url=None, token=None)) == production
-    assert repr(LeadClient.from_env(local)) == "LeadClient(base_url='http://127.0.0.1:1')"
+    with pytest.raises(ConfigurationError, match="not the bank's production"):
+        LeadClient.from_env(local)
+    assert (
+        repr(LeadClient.from_env(local, base_url="http://127.0.0.1:1")) == "LeadClient(base_url='http://127.0.0.1:1')"
+    )
     both = LeadClient.from_env(local, environment="sandbox", base_url="http://127.0.0.1:2")
     assert repr(both) == "LeadClient(base_url='http://127.0.0.1:2')"
 

@@ -19,14 +19,12 @@ WRITES = (RetrySafety.IDEMPOTENT, RetrySafety.IDEMPOTENT_EXCLUSIVE, RetrySafety.
 
 @pytest.mark.parametrize("kind", RetrySafety)
 def test_every_status_has_a_disposition(kind: RetrySafety) -> None:
-    """Success is 2xx alone; the bank's fault and a timeout are never a refusal."""
+    """The bank's fault and a timeout are never a refusal."""
     found = {status: classify(status, kind) for status in range(300, 600)}
-    assert {classify(status, kind) for status in range(200, 300)} == {Disposition.SUCCEEDED}
-    assert Disposition.SUCCEEDED not in found.values()
     assert {found[status] for status in (408, *range(500, 600))} == {Disposition.AMBIGUOUS}
-    assert {found[status] for status in (*range(300, 400), 403)} == {Disposition.NOT_ADMITTED}
+    assert {found[status] for status in (*range(300, 400), 403, 404, 405, 413)} == {Disposition.NOT_ADMITTED}
     assert (found[401], found[429]) == (Disposition.UNAUTHORIZED, Disposition.NOT_EXECUTED)
-    assert {found[status] for status in (400, 404, 422)} == {Disposition.REFUSED}
+    assert {found[status] for status in (400, 422)} == {Disposition.REFUSED}
 
 
 def test_a_conflict_is_in_progress_only_where_the_key_is_the_only_reason() -> None:
@@ -34,7 +32,7 @@ def test_a_conflict_is_in_progress_only_where_the_key_is_the_only_reason() -> No
     assert {kind: classify(409, kind) for kind in RetrySafety} == {
         RetrySafety.SAFE: Disposition.REFUSED,
         RetrySafety.IDEMPOTENT: Disposition.AMBIGUOUS,
-        RetrySafety.IDEMPOTENT_EXCLUSIVE: Disposition.REFUSED,
+        RetrySafety.IDEMPOTENT_EXCLUSIVE: Disposition.CONFLICT,
         RetrySafety.VERIFY_FIRST: Disposition.REFUSED,
     }
 
@@ -70,14 +68,12 @@ def test_a_read_is_never_unknown() -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "disposition"),
     [
-        (200, RetrySafety.SAFE, Disposition.SUCCEEDED),
-        (299, RetrySafety.IDEMPOTENT, Disposition.SUCCEEDED),
         (302, RetrySafety.SAFE, Disposition.NOT_ADMITTED),
         (403, RetrySafety.IDEMPOTENT, Disposition.NOT_ADMITTED),
         (400, RetrySafety.IDEMPOTENT, Disposition.REFUSED),
         (401, RetrySafety.IDEMPOTENT, Disposition.UNAUTHORIZED),
         (409, RetrySafety.IDEMPOTENT, Disposition.AMBIGUOUS),
-        (409, RetrySafety.IDEMPOTENT_EXCLUSIVE, Disposition.REFUSED),
+        (409, RetrySafety.IDEMPOTENT_EXCLUSIVE, Disposition.CONFLICT),
         (409, RetrySafety.SAFE, Disposition.REFUSED),
         (429, RetrySafety.IDEMPOTENT, Disposition.NOT_EXECUTED),
         (500, RetrySafety.SAFE, Disposition.AMBIGUOUS),

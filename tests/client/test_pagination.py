@@ -71,7 +71,7 @@ async def test_a_list_that_goes_round_in_a_circle_ends_in_an_error(lead_in: int,
     ],
 )
 async def test_a_page_that_cannot_be_read_names_every_path(body: Any, paths: set[str]) -> None:
-    """Paths begin at the body of the answer."""
+    """Paths begin at the body of the response."""
     with pytest.raises(MalformedResponseError) as caught:
         await Bank(body).payments.list()
     assert {problem.parameter for problem in caught.value.problems} == paths

@@ -54,7 +54,7 @@ def test_any_value_of_a_filter_of_payments_is_sent_or_refused_by_its_name(name: 
 
 @given(st.sampled_from(EVENTS), anything)
 def test_any_value_of_a_filter_of_events_is_sent_or_refused_by_its_name(name: str, value: Any) -> None:
-    """Likewise."""
+    """The same for events."""
     try:
         query = queries.events(**filters(EVENTS, **{name: value}))
     except InvalidRequestError as error:
@@ -104,6 +104,7 @@ def test_a_query_survives_its_encoding() -> None:
         ("limit", 101),
         ("limit", True),
         ("account_id", "x"),
+        ("account_id", "account_number_1"),
         ("account_number_id", "account_1"),
         ("direction", "sideways"),
         ("status", 5),

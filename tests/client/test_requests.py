@@ -51,7 +51,7 @@ def test_a_string_of_a_class_of_its_own_is_a_string() -> None:
 
 
 def test_all_faults_are_named_at_once_and_the_key_is_kept() -> None:
-    """One round of mending is enough."""
+    """One round of corrections is enough."""
     with pytest.raises(InvalidRequestError) as caught:
         requests.send(**{**ORDER, "amount": 1.5, "description": "d" * 141})
     assert [problem.parameter for problem in caught.value.problems] == ["amount", "description"]
@@ -87,7 +87,7 @@ def test_reasons_and_their_texts(
 
 
 def test_an_older_spelling_is_refused_with_the_current_one() -> None:
-    """The mistake is mended in one look."""
+    """The mistake can be corrected at once."""
     problems = problems_of(requests.reasoned_request, requests.RETURN, "instant_payment_1", "fraudulent", None, "k")
     assert "now fraud_suspected" in problems["reason"]
 

@@ -10,7 +10,7 @@ from tests.support.scripted_transport import NO_ANSWER, Bank
 
 
 @pytest.mark.asyncio
-async def test_the_simulations_answer_nothing() -> None:
+async def test_the_simulations_return_nothing() -> None:
     """An empty body or an empty object is a yes; each goes to its own path, with a key."""
     bank = Bank(Response(200, {}, b""), {})
     party, agent = Party(name="Canary", account_number="1"), Agent(routing_number="111000111")

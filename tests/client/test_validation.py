@@ -30,7 +30,16 @@ from tests.support.validation import ORDER, problems_of
         ("creditor", Party(name="Alex", account_number=""), "creditor.account_number"),
         ("creditor", Party(name="Alex", account_number="1" * 18), "creditor.account_number"),
         ("creditor", Party(name="Alex", account_number=1234), "creditor.account_number"),  # type: ignore[arg-type]
+        ("creditor", Party(name="Alex\tSmith", account_number="1"), "creditor.name"),
+        ("creditor", Party(name="Alex\u202eSmith", account_number="1"), "creditor.name"),
+        ("creditor", Party(name="   ", account_number="1"), "creditor.name"),
+        ("creditor", Party(name="Alex Smith ", account_number="1"), "creditor.name"),
+        ("creditor", Party(name="Alex", account_number=" 1"), "creditor.account_number"),
+        ("creditor", Party(name="Alex", account_number="   "), "creditor.account_number"),
+        ("creditor", Party(name="Alex", account_number="\u0661\u0662\u0663"), "creditor.account_number"),
         ("creditor_agent", "111000111", "creditor_agent"),
+        ("description", "two\nlines", "description"),
+        ("description", "\ufeffrent", "description"),
         ("creditor_agent", Agent(routing_number="11100011"), "creditor_agent.routing_number"),
         ("creditor_agent", Agent(routing_number="11100011\u0661"), "creditor_agent.routing_number"),
         ("creditor_agent", Agent(routing_number=111000111), "creditor_agent.routing_number"),  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ DAY = 24 * HOUR
 
 
 class Scene:
-    """A pretend bank, its client and an inbox, all by one clock."""
+    """A sandbox, its client and an inbox, all by one clock."""
 
     def __init__(self, bank: Sandbox, lead: LeadClient, inbox: Inbox, clock: ManualClock) -> None:
         self.bank, self.lead, self.inbox, self.clock = bank, lead, inbox, clock

@@ -37,7 +37,7 @@ async def test_stats_count_by_state_and_type(bench: Bench) -> None:
 
 @pytest.mark.asyncio
 async def test_events_are_listed_newest_receipt_first(bench: Bench) -> None:
-    """In pages that nobody sees, all of it or what was asked for, in either spelling of a type."""
+    """In pages that the caller does not see, all of it or what was asked for, in either spelling of a type."""
     for number in range(205):
         event_type = "instant_payment.counterparty_status_updated" if number % 100 == 0 else None
         await bench.receive(f"event_{number}", payment=f"instant_payment_{number}", event_type=event_type)
@@ -55,13 +55,13 @@ class Two:
     """A handler that fails the first time and one that never does."""
 
     def __init__(self) -> None:
-        self.mended_runs: list[tuple[str, int, datetime]] = []
+        self.fixed_runs: list[tuple[str, int, datetime]] = []
         self.sound_runs: list[str] = []
 
-    async def mended(self, event: InstantPaymentEvent, context: Context) -> None:
+    async def fixed(self, event: InstantPaymentEvent, context: Context) -> None:
         """Fail once."""
-        self.mended_runs.append((event.id, context.attempt, context.received_at))
-        if len(self.mended_runs) == 1:
+        self.fixed_runs.append((event.id, context.attempt, context.received_at))
+        if len(self.fixed_runs) == 1:
             raise RuntimeError
 
     async def sound(self, event: InstantPaymentEvent) -> None:
@@ -72,7 +72,7 @@ class Two:
 async def make_dead(bench: Bench) -> Two:
     """Bring an event to its end by a handler that gave up."""
     two = Two()
-    bench.router.posted(retries=())(two.mended)
+    bench.router.posted(retries=())(two.fixed)
     bench.router.posted(two.sound)
     await bench.receive("event_1", payment="instant_payment_1")
     await bench.work()
@@ -88,7 +88,7 @@ async def test_a_replay_runs_the_dead_handler_with_the_first_receipt_time(bench:
     assert await bench.inbox.replay("event_1", now=bench.clock.now())
     assert await bench.state("event_1") == "waiting"
     await bench.work()
-    assert two.mended_runs == [("event_1", 1, RECEIVED)] * 2
+    assert two.fixed_runs == [("event_1", 1, RECEIVED)] * 2
     assert two.sound_runs == ["event_1"]
     assert await bench.state("event_1") == "done"
     assert not await bench.inbox.replay("event_1", now=bench.clock.now())
@@ -97,20 +97,20 @@ async def test_a_replay_runs_the_dead_handler_with_the_first_receipt_time(bench:
 
 @pytest.mark.asyncio
 async def test_a_replay_by_name_runs_that_handler_whatever_its_state(bench: Bench) -> None:
-    """What was done is done again, if somebody says so."""
+    """What was done is done again on request."""
     two = await make_dead(bench)
     name = next(name for name in (await bench.kept("event_1")).handler_runs if name.endswith("sound"))
     assert await bench.inbox.replay("event_1", handler=name, now=NOW)
     await bench.work()
     assert two.sound_runs == ["event_1", "event_1"]
-    assert len(two.mended_runs) == 1
+    assert len(two.fixed_runs) == 1
     assert await bench.state("event_1") == "dead"
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("by_name", [True, False])
 async def test_a_replay_while_a_neighbour_runs_is_not_lost(bench: Bench, by_name: bool) -> None:
-    """The worker that has the event doesn't close it over what somebody asked for meanwhile."""
+    """The worker that has the event doesn't close it over a replay that was requested meanwhile."""
     runs: list[str] = []
 
     @bench.router.posted(retries=())
@@ -181,7 +181,7 @@ async def test_a_discarded_event_holds_nothing_up_and_can_be_replayed(bench: Ben
 
 @pytest.mark.asyncio
 async def test_a_dead_letter_can_be_discarded(bench: Bench) -> None:
-    """What nobody will mend need not be shown for ever."""
+    """A dead letter that will not be replayed can be hidden."""
     await make_dead(bench)
     assert await bench.inbox.discard("event_1", reason="seen to by hand", now=NOW)
     assert await bench.state("event_1") == "discarded"

@@ -50,7 +50,7 @@ async def test_a_locked_table_fails_quickly_and_recovers(postgres_url: str, admi
             await admin.execute("LOCK TABLE leadpay_ordering_keys")
             with impatient(inbox):
                 assert await receiver.receive(body=body, headers=headers) == 503
-                with pytest.raises(InboxError, match=r"no answer within 0.1 seconds"):
+                with pytest.raises(InboxError, match=r"did not respond within 0.1 seconds"):
                     await add(inbox, "event_2")
             waiting = await admin.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             assert await waiting.fetchone() == (0,)
@@ -83,7 +83,7 @@ async def test_closing_waits_for_the_operations_that_were_begun(postgres_url: st
 
 @pytest.mark.asyncio
 async def test_handlers_without_a_free_connection_keep_no_event_out(postgres_url: str) -> None:
-    """Who gets none is tried again later; accepting and settling have connections of their own."""
+    """A handler that gets none is tried again later; accepting and recording have connections of their own."""
     holders: list[str] = []
     failures: list[Exception] = []
     async with manual_inbox(postgres_url, handler_connections=1) as inbox:

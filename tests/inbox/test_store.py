@@ -86,7 +86,7 @@ async def test_nothing_is_claimed_before_it_is_due(bench: Bench) -> None:
 
 @pytest.mark.asyncio
 async def test_a_paused_worker_finds_a_newer_fencing_token_and_writes_nothing(bench: Bench) -> None:
-    """Settling, committing and releasing with an old lease leave everything as it is."""
+    """Recording, committing and releasing with an old lease leave everything as it is."""
     await bench.receive("event_1", payment=PAYMENT)
     paused = (await claim_one(bench.inbox)).lease
     current = await claim_one(bench.inbox, NOW + 10)
@@ -106,7 +106,7 @@ async def test_a_paused_worker_finds_a_newer_fencing_token_and_writes_nothing(be
 
 @pytest.mark.asyncio
 async def test_an_expired_lease_that_was_not_taken_over_still_holds(bench: Bench) -> None:
-    """It ran out, but there is no newer fence: what was done is kept, and the lease goes on from there."""
+    """It ran out, but there is no newer fencing token: what was done is kept, and the lease goes on."""
     await bench.receive("event_1", payment=PAYMENT)
     lease = (await claim_one(bench.inbox)).lease
     await bench.inbox.record_result(lease, "event_1", handled("waiting", due_at=NOW), closes=None, now=NOW + 15)
@@ -131,7 +131,7 @@ async def test_a_heartbeat_does_not_reset_the_count_of_abandoned_leases(bench: B
 
 @pytest.mark.asyncio
 async def test_a_released_lease_is_over(bench: Bench) -> None:
-    """After letting go there is nothing more to settle."""
+    """After the release nothing more can be recorded."""
     await bench.receive("event_1", payment=PAYMENT)
     lease = (await claim_one(bench.inbox)).lease
     await bench.inbox.release(lease, due_at=None, now=NOW)
@@ -242,7 +242,7 @@ async def test_a_claim_has_the_latest_version_of_each_handler(bench: Bench) -> N
 
 @pytest.mark.asyncio
 async def test_a_key_without_a_waiting_event_is_never_claimed(bench: Bench) -> None:
-    """What was discarded is nobody's work; what comes for the same payment later is."""
+    """A discarded event is not claimed; a later one for the same payment is."""
     await bench.receive("event_1", payment=PAYMENT)
     await bench.inbox.discard("event_1", reason="a test", now=NOW)
     assert await bench.inbox.claim(5, now=NOW, lease=10) == []

@@ -110,7 +110,7 @@ async def test_lost_and_failed_responses_are_not_quoted(
 @pytest.mark.parametrize(
     ("response", "expected"),
     [
-        ((401, PROBLEM), errors.AuthenticationError),
+        ((401, PROBLEM), errors.TokenError),
         ((200, {"access_token": f"{TOKEN}\n"}), errors.RequestNotSentError),
         ((200, {"access_token": [TOKEN]}), errors.RequestNotSentError),
     ],

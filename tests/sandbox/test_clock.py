@@ -27,7 +27,7 @@ async def test_a_real_clock_has_both_scales() -> None:
 
 @pytest.mark.asyncio
 async def test_sleepers_wake_in_order_at_their_own_time() -> None:
-    """A sleeper that sleeps again wakes within the same advance."""
+    """A sleeper that sleeps again resumes within the same advance."""
     clock = ManualClock()
     woken: list[tuple[str, float]] = []
 

@@ -18,6 +18,8 @@ class CountedCalls:
 
     def __init__(self) -> None:
         self._frames: dict[FrameType, None] = {}
+        self._inside: set[FrameType] = set()
+        """Rules of single fields, and what they call: to read a model is one step, however many fields it has."""
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -33,23 +35,23 @@ class CountedCalls:
         return {self._file(frame) for frame in self._frames}
 
     def observe(self, frame: FrameType, event: str, _: object) -> None:
-        """Note a call; resuming a coroutine is not another one, and reading a field is part of reading its model."""
+        """Note a call; resuming a coroutine is not another one."""
         code = frame.f_code
-        is_ours = code.co_filename.startswith(_PACKAGE) and code.co_name not in _NOT_FUNCTIONS
-        if event == "call" and is_ours and not self._is_within_reader(frame):
+        if event != "call" or not code.co_filename.startswith(_PACKAGE) or code.co_name in _NOT_FUNCTIONS:
+            return
+        if frame.f_back is not None and (frame.f_back in self._inside or _is_compiled(frame.f_back)):
+            self._inside.add(frame)
+        else:
             self._frames[frame] = None
-
-    @staticmethod
-    def _is_within_reader(frame: FrameType) -> bool:
-        """Tell whether a compiled function of ``leadpay/converter.py`` called this, directly or not."""
-        caller = frame.f_back
-        while caller is not None and caller.f_code.co_filename != "<string>":
-            caller = caller.f_back if caller.f_code.co_filename.startswith(_PACKAGE) else None
-        return caller is not None
 
     @staticmethod
     def _file(frame: FrameType) -> str:
         return frame.f_code.co_filename.removeprefix(_PACKAGE)
+
+
+def _is_compiled(frame: FrameType) -> bool:
+    """Say whether a frame is of the converter's compiled code, which calls the rules of a model's fields."""
+    return frame.f_code.co_filename.startswith("<") and frame.f_globals.get("__name__") != "__main__"
 
 
 @contextmanager

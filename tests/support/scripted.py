@@ -91,7 +91,8 @@ class ScriptedBank:
 
 
 def response(status: int, data: Any, headers: dict[str, str] | None = None) -> bytes:
-    """Write a response."""
+    """Write a response; an error without data gets the bank's problem JSON."""
+    data = {"code": "some_code"} if status >= 400 and data == {} else data
     body = data if isinstance(data, bytes) else orjson.dumps(data)
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
     lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in fields.items())]

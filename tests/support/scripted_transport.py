@@ -41,7 +41,7 @@ PAYMENT: dict[str, Any] = {
     "created_at": "2027-01-15T08:00:00Z",
     "updated_at": "2027-01-15T08:00:01Z",
 }
-NO_ANSWER = NoAnswerError("no answer")
+NO_ANSWER = NoAnswerError("no response")
 NOT_SENT = RequestNotSentError("no connection")
 
 
@@ -123,8 +123,8 @@ def ok(data: Any) -> Response:
 
 
 def error(status: int, headers: Mapping[str, str] | None = None, **problem: Any) -> Response:
-    """Make an error response."""
-    return Response(status, headers or {}, orjson.dumps(problem))
+    """Make an error response of the bank."""
+    return Response(status, headers or {}, orjson.dumps({"code": "some_code", **problem}))
 
 
 def payment(**changes: Any) -> dict[str, Any]:
@@ -132,11 +132,14 @@ def payment(**changes: Any) -> dict[str, Any]:
     return {**PAYMENT, **changes}
 
 
-def return_request(status: str, resolved_by: str | None = None, at: float = NOW, **more: Any) -> dict[str, Any]:
+def return_request(
+    status: str, resolved_by: str | None = None, at: float = NOW, rejection_reason: str | None = None
+) -> dict[str, Any]:
     """Make a return request."""
     when = datetime.fromtimestamp(at, UTC).isoformat()
-    made = {"status": status, "reason": "fraud_suspected", "created_at": when, **more}
-    return made if resolved_by is None else {**made, "resolution": {"resolved_at": when, "resolved_by": resolved_by}}
+    made = {"status": status, "reason": "fraud_suspected", "created_at": when}
+    resolution = {"resolved_at": when, "resolved_by": resolved_by, "rejection_reason": rejection_reason}
+    return made if resolved_by is None else {**made, "resolution": resolution}
 
 
 async def send(bank: Bank, key: str | None = None) -> InstantPayment:

@@ -189,7 +189,7 @@ async def test_a_failing_plugin_does_not_hold_up_the_next(
 
 
 def test_a_plugin_tells_what_it_takes(installed: Installed) -> None:
-    """Each type once, in order; what nobody takes has a word of its own."""
+    """Each type once, in order; a type that no handler takes says so."""
     then = "return\n    router.posted(direction='incoming')(handle)\n    router.unhandled(handle)"
     installed.add("ledger", {"ledger": "plug_l:router"}, "plug_l", source("l", then=then))
     [plugin] = find_plugins(found=installed.points())

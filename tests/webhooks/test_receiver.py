@@ -247,7 +247,7 @@ async def test_the_oldest_of_very_many_handled_events_is_forgotten(
     assert len(bell.contexts) == 4
 
 
-@pytest.mark.parametrize("secrets", ["", [], [""], None, "\ud800"])
+@pytest.mark.parametrize("secrets", ["a,b", b"a,b", "a\n", ["a", " b"], "", [], [""], None, "\ud800"])
 def test_without_a_secret_there_is_no_receiver(bell: Bell, secrets: Any) -> None:
     """A receiver that could not verify is an error at construction."""
     with pytest.raises(ConfigurationError):

@@ -111,7 +111,7 @@ class PostgresDatabase:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            raise InboxError(f"PostgreSQL gave no answer within {seconds} seconds") from None
+            raise InboxError(f"PostgreSQL did not respond within {seconds} seconds") from None
         except psycopg.Error as error:
             # Only its class and code, and no cause: PostgreSQL's own messages quote rows.
             code = "" if error.sqlstate is None else f" ({error.sqlstate})"

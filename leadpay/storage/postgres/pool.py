@@ -20,10 +20,10 @@ async def borrowing(pool: "Pool") -> "AsyncIterator[Connection]":
     try:
         yield connection
     finally:
-        await give_back(pool, connection)
+        await return_connection(pool, connection)
 
 
-async def give_back(pool: "Pool", connection: "Connection") -> None:
+async def return_connection(pool: "Pool", connection: "Connection") -> None:
     """Return a connection, uninterrupted: a pool whose putconn is cancelled has one connection fewer from then on."""
     await asyncio.shield(pool.putconn(connection))
 

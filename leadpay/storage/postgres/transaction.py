@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from leadpay.errors import InboxError
 from leadpay.storage.postgres.database import PostgresDatabase, T, Work
-from leadpay.storage.postgres.pool import give_back, is_cancelled
+from leadpay.storage.postgres.pool import is_cancelled, return_connection
 
 if TYPE_CHECKING:
     from psycopg import AsyncCursor, AsyncTransaction
@@ -116,7 +116,7 @@ class PostgresConnection:
             await connection.close()
             raise
         finally:
-            await give_back(self._pool, connection)
+            await return_connection(self._pool, connection)
 
     def _raise_if_ended(self) -> None:
         if self._ended:
@@ -153,7 +153,7 @@ class PostgresConnection:
             except BaseException as error:
                 was_lost = connection.closed and isinstance(error, Exception) and not is_cancelled()
                 await connection.close()
-                await give_back(self._pool, connection)
+                await return_connection(self._pool, connection)
                 if not was_lost:
                     raise
             else:

@@ -53,7 +53,7 @@ async def test_the_server_s_statement_timeout_is_an_inbox_error(postgres_url: st
 
 @pytest.mark.asyncio
 async def test_a_server_that_hangs_is_disconnected(postgres_url: str, admin: Any) -> None:
-    """It doesn't even answer to a cancelling; the next connection may."""
+    """It doesn't even respond to a cancellation; the next connection may."""
     async with manual_inbox(postgres_url, connections=1) as inbox:
         await add(inbox, "event_1")
         (pid,) = await backends(admin)
@@ -66,7 +66,7 @@ async def test_a_server_that_hangs_is_disconnected(postgres_url: str, admin: Any
 
 @pytest.mark.asyncio
 async def test_serialization_failures_are_retried(postgres_url: str) -> None:
-    """Where a database is serializable by default, what is in somebody's way is tried again."""
+    """Where a database is serializable by default, a serialization failure is tried again."""
     strict = f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable"
     async with manual_inbox(strict) as one, manual_inbox(strict) as other:
         event, body = event_of("event_1", payment="instant_payment_1")

@@ -17,16 +17,16 @@ async def test_a_notification_wakes_up_another_process_also_after_a_lost_connect
 ) -> None:
     """Waiting ends early although nothing was added here."""
     clock = HandClock()
-    async with manual_inbox(postgres_url, clock=clock) as hears, manual_inbox(postgres_url, listen=False) as tells:
-        await hears.wait_for_work(5)  # It listens now, and says that something may have come before.
+    async with manual_inbox(postgres_url, clock=clock) as listener, manual_inbox(postgres_url, listen=False) as adder:
+        await listener.wait_for_work(5)  # It listens now, and says that something may have come before.
         for event_id in ("event_1", "event_2"):
-            waiting = asyncio.create_task(hears.wait_for_work(30))
+            waiting = asyncio.create_task(listener.wait_for_work(30))
             await asyncio.sleep(0)
-            await add(tells, event_id)
+            await add(adder, event_id)
             await asyncio.wait_for(waiting, 30)
             if event_id == "event_1":
                 await cut(admin)
                 await until(lambda: clock.sleepers)
                 clock.move(LISTEN_AGAIN_SECONDS)
-                await hears.wait_for_work(5)
-        await tells.wait_for_work(0.001)
+                await listener.wait_for_work(5)
+        await adder.wait_for_work(0.001)

@@ -95,7 +95,7 @@ async def test_a_commit_by_the_cursor_s_connection_is_refused(bench: Bench, admi
 
 @pytest.mark.asyncio
 async def test_a_transaction_that_a_cursor_ended_is_a_failed_attempt(bench: Bench, admin: Any) -> None:
-    """By a cursor, which nobody can watch: the savepoint that is missing tells."""
+    """By a cursor, which cannot be watched: the missing savepoint shows it."""
 
     async def work(transaction: Any) -> None:
         async with transaction.cursor() as cursor:
@@ -236,7 +236,7 @@ async def test_the_server_notices_a_dead_client_within_seconds(postgres_url: str
 
 @pytest.mark.asyncio
 async def test_a_worker_that_is_paused_before_its_commit_blocks_no_claim(bench: Bench, admin: Any) -> None:
-    """Whoever has the newer fence waits for nobody and is not undone by who comes back."""
+    """The holder of the newer fencing token does not wait, and a worker that comes back undoes nothing."""
     await bench.receive("event_1", payment="instant_payment_1")
     (paused,) = await bench.inbox.claim(1, now=NOW, lease=1)
     async with bench.inbox.transaction(paused.lease) as transaction:

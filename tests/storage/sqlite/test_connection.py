@@ -30,7 +30,7 @@ async def test_a_removed_file_is_one_failure_and_then_a_new_file(path: Path, is_
     """SQLite would go on with what has no name any more; the bank is not told 200 for what is nowhere."""
     async with SqliteInbox(path) as inbox:
         await add(inbox, "event_1")
-        os.rename(path, f"{path}.moved")  # noqa: PTH104 - at once, in no hurry
+        os.rename(path, f"{path}.moved")  # noqa: PTH104 - at once
         if is_replaced:
             os.close(os.open(path, os.O_CREAT))
         with pytest.raises(InboxError, match="removed or replaced"):

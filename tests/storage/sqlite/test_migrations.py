@@ -35,7 +35,7 @@ async def test_an_older_schema_is_upgraded(path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_concurrent_openings_create_the_schema_once(path: Path) -> None:
-    """Whoever is first makes the schema, and nobody fails."""
+    """The first one makes the schema, and none fails."""
     inboxes = [SqliteInbox(path) for _ in range(8)]
     await asyncio.gather(*(inbox.__aenter__() for inbox in inboxes))
     await asyncio.gather(*(add(inbox, f"event_{number}") for number, inbox in enumerate(inboxes)))
