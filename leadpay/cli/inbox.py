@@ -35,7 +35,7 @@ async def stats(*, inbox_url: InboxUrl = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"by_state": found.by_state, "by_type": found.by_type, "oldest_waiting_seconds": age})
         return
-    states: tuple[EventState, ...] = ("waiting", "dead", "done", "discarded")
+    states: tuple[EventState, ...] = ("waiting", "dead", "unhandled", "done", "discarded")
     rows = [(name, *(str(counts.get(state, 0)) for state in states)) for name, counts in sorted(found.by_type.items())]
     total = ("all", *(str(found.by_state.get(state, 0)) for state in states))
     print_table(("TYPE", *(state.upper() for state in states)), [*rows, total])

@@ -18,6 +18,7 @@ from leadpay.converter import encode, unstructure
 from leadpay.errors import ConfigurationError, LeadError
 from leadpay.inbox.store import Inbox
 from leadpay.models import Event
+from leadpay.webhooks.dispatcher import traceback_without_messages
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient
@@ -159,6 +160,8 @@ async def _walk_forever(client: "LeadClient", inbox: Inbox, every: float, overla
             done = await backfill(client, inbox, overlap=overlap, clock=clock)
         except LeadError as error:
             logger.error("the bank's events could not be walked: %s", error)  # noqa: TRY400 - one line is enough
+        except Exception as error:  # noqa: BLE001 - a walk that fails for any reason is tried again
+            logger.error("the bank's events could not be walked: %s", traceback_without_messages(error))  # noqa: TRY400 - its message may hold anything
         else:
             if done.recovered:
                 logger.warning("recovered %d of %d events since %s", done.recovered, done.seen, done.start)

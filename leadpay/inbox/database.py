@@ -210,8 +210,23 @@ class DatabaseInbox(ABC, Generic[C]):
         self._hint.set()
         return found
 
+    async def replay_all(
+        self,
+        *,
+        state: EventState | None = None,
+        event_type: str | None = None,
+        handler: str | None = None,
+        now: float,
+    ) -> int:
+        """Replay every event with this state and type, and count them."""
+        count = 0
+        async for event in self.events(state=state, event_type=event_type):
+            if handler not in event.handler_runs:
+                count += await self.replay(event.event_id, handler=handler, now=now)
+        return count
+
     async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
-        """Take a waiting or dead event out of the way, and keep its row."""
+        """Take a waiting, dead or unhandled event out of the way, and keep its row."""
         return await self._run(partial(self._queries.discard, event_id=event_id, reason=reason, now=now))
 
     async def purge(self, *, before: datetime) -> int:

@@ -82,7 +82,7 @@ class ClaimExecution:
         routes = self._routes(event)
         states: dict[str, HandlerRunState] = {name: _run_of(stored, route).state for name, route in routes.items()}
         if "waiting" not in states.values():
-            await self._record(stored, None, list(states.values()))
+            await self._close(stored, list(states.values()))
         for name, route in routes.items():
             if states[name] == "waiting" and self._is_due(stored, route):
                 others: list[HandlerRunState] = [state for other, state in states.items() if other != name]
@@ -90,6 +90,14 @@ class ClaimExecution:
                 states[name] = ended.state
                 if ended.state == "waiting":
                     self._hold_back(ended)
+
+    async def _close(self, stored: StoredEvent, states: Collection[HandlerRunState]) -> None:
+        """Close an event for which no handler is left to run."""
+        # Handlers that were removed from the code, and those of another program, have finished runs too.
+        finished = states or [run.state for run in stored.handler_runs.values() if run.state != "waiting"]
+        await self._record(stored, None, finished)
+        if not finished:
+            logger.warning("%s (%s) is unhandled, and can be replayed", stored.event_id, stored.type)
 
     def _routes(self, event: Event) -> dict[str, Route]:
         """Pick the handlers by name, each once, however often it was registered."""
@@ -244,6 +252,7 @@ def _run_of(stored: StoredEvent, route: Route) -> HandlerRun:
 def _closing(states: Iterable[HandlerRunState]) -> EventState | None:
     """Give an event's final state from the states of its handler runs; None if one waits."""
     found = set(states)
-    if "waiting" in found:
-        return None
-    return "dead" if "dead" in found else "done"
+    if not found:
+        return "unhandled"
+    ends: tuple[EventState, ...] = ("dead", "done", "discarded")
+    return None if "waiting" in found else next(state for state in ends if state in found)

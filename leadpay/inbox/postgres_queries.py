@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHANNEL: Final = "leadpay_inbox"
 """Where new events are announced."""
 
+DURABLE: Final = "on"
+"""``synchronous_commit``, whatever the database's default: a commit is on disk before the bank gets its response."""
+
 IDLE_LIMIT: Final = "5s"
 """How long a client that has locked an ordering key may be silent before the server rolls back and disconnects it.
 
@@ -69,7 +72,7 @@ WITH given AS MATERIALIZED (
     UPDATE leadpay_handler_runs AS waiting SET due_at = {_NOW} FROM known JOIN bumped USING (ordering_key)
     WHERE waiting.event_id = known.id AND waiting.state = 'waiting' AND waiting.due_at > {_NOW}
 )
-SELECT ARRAY(SELECT id FROM new), pg_notify('{CHANNEL}', '')"""  # noqa: S608 - constants
+SELECT ARRAY(SELECT id FROM new), set_config('synchronous_commit', %(durable)s, true), pg_notify('{CHANNEL}', '')"""  # noqa: S608 - constants
 
 _SECONDS: Final = "extract(epoch FROM due_at)"
 
@@ -134,7 +137,8 @@ WITH held AS (
     RETURNING 1
 )
 SELECT revision > %(revision)s, (SELECT count(*) FROM recorded), (SELECT count(*) FROM closed),
-    set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)
+    set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true),
+    set_config('synchronous_commit', %(durable)s, true)
 FROM held"""  # noqa: S608 - constants
 
 RELEASE: Final = f"""
@@ -212,7 +216,7 @@ class PostgresQueries:
         names = ("ids", "keys", "types", "created", "versions", "received", "bodies")
         columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         now = None if self._database_clock else min(columns["received"])
-        new, _ = await _row(connection, ADD, {**columns, "now": now})
+        new, *_ = await _row(connection, ADD, {**columns, "now": now, "durable": DURABLE})
         return set(new)
 
     async def claim(self, connection: "Connection", *, limit: int, now: float, seconds: float) -> list[Claim]:
@@ -275,11 +279,12 @@ class PostgresQueries:
             "error": None if run is None or run.error is None else escaped(run.error),
             "closes": closes,
             "idle_limit": idle_limit,
+            "durable": DURABLE,
         }
         held = await (await connection.execute(RECORD_RESULT, given)).fetchone()
         if held is None:
             raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
-        has_new_work, recorded, closed, _ = held
+        has_new_work, recorded, closed, *_ = held
         if (run is not None and not recorded) or (closes is not None and not closed and not has_new_work):
             raise RunFinishedError(f"{event_id} was finished by another worker")
         return bool(has_new_work)
@@ -326,7 +331,7 @@ class PostgresQueries:
             if not has_body:
                 return False
             revived = await connection.execute(REVIVE if handler is None else BEGIN_AGAIN, given)
-            if not revived.rowcount and state != "discarded":
+            if not revived.rowcount and state not in ("discarded", "unhandled"):
                 return False
             _expect_one(await connection.execute(REOPEN, given))
             _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
@@ -337,7 +342,7 @@ class PostgresQueries:
         given = {"id": key(event_id), "reason": escaped(reason), "now": self._now(now)}
         async with connection.transaction():
             ordering_key, state, _ = await self._locked(connection, given)
-            if state not in ("waiting", "dead"):
+            if state not in ("waiting", "dead", "unhandled"):
                 return False
             _expect_one(await connection.execute(DISCARD, given))
             _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))

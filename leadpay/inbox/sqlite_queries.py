@@ -212,7 +212,7 @@ def replay(connection: "sqlite3.Connection", *, event_id: str, handler: str | No
     if handler is not None:
         connection.execute(DELETE_RUN, (event_id, handler))
         connection.execute(RECORD_RUN, (event_id, handler, "waiting", 0, now, None))
-    elif not connection.execute(REVIVE, (now, event_id)).rowcount and state != "discarded":
+    elif not connection.execute(REVIVE, (now, event_id)).rowcount and state not in ("discarded", "unhandled"):
         return False
     connection.execute(REOPEN, (event_id,))
     connection.execute(BUMP, (ordering_key, now))
@@ -222,7 +222,7 @@ def replay(connection: "sqlite3.Connection", *, event_id: str, handler: str | No
 def discard(connection: "sqlite3.Connection", *, event_id: str, reason: str, now: float) -> bool:
     """Take an event out of the way; what waited for it goes on."""
     ordering_key, state, _ = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
-    if state not in ("waiting", "dead"):
+    if state not in ("waiting", "dead", "unhandled"):
         return False
     connection.execute(DISCARD, (reason, event_id))
     connection.execute(BUMP, (ordering_key, now))

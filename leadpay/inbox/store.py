@@ -13,8 +13,8 @@ from leadpay.storage import Lease
 if TYPE_CHECKING:
     from leadpay.webhooks.dispatcher import Dispatcher
 
-EventState: TypeAlias = Literal["waiting", "done", "dead", "discarded"]
-"""Of an event: a handler run waits, all are done, one is dead, or a person discarded the event."""
+EventState: TypeAlias = Literal["waiting", "done", "dead", "discarded", "unhandled"]
+"""Of an event: a handler run waits, all are done, one is dead, it was discarded, or no handler took it."""
 
 HandlerRunState: TypeAlias = Literal["waiting", "done", "discarded", "dead"]
 """Of one handler with one event. Only ``waiting`` changes by itself."""
@@ -54,7 +54,7 @@ class StoredEvent:
     handler_runs: Mapping[str, HandlerRun]
     """By the handler's name; handlers that haven't been tried yet are missing."""
     reason: str | None = None
-    """Why a person discarded it; None unless it is discarded."""
+    """Why a person discarded it, or None."""
 
 
 class RunFinishedError(Exception):
@@ -185,16 +185,31 @@ class Inbox(Protocol):
     async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
         """Have an event handled again: by the handlers that gave up, or by the one named whatever its state.
 
-        Attempts are counted from the beginning. A discarded event goes on where it was. Handlers that are new since,
-        or have a new name, take it too.
+        Attempts are counted from the beginning. A discarded or unhandled event goes on where it was. Handlers that are
+        new since, or have a new name, take it too.
 
         Returns:
             Whether there was something to replay; an event whose body was purged cannot be replayed.
         """
         ...
 
+    async def replay_all(
+        self,
+        *,
+        state: EventState | None = None,
+        event_type: str | None = None,
+        handler: str | None = None,
+        now: float,
+    ) -> int:
+        """Replay every event with this state and type, and count them.
+
+        With ``handler``, only that handler runs, and only with the events that it has no run of: those that were
+        finished before it existed.
+        """
+        ...
+
     async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
-        """Take a waiting or dead event out of the way, and keep its row; says whether there was one."""
+        """Take a waiting, dead or unhandled event out of the way, and keep its row; says whether there was one."""
         ...
 
     async def purge(self, *, before: datetime) -> int:

@@ -42,10 +42,10 @@ async def test_events_are_counted(inbox_url: str, invoke: Any, capsys: pytest.Ca
     await invoke("inbox", "stats")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[:4] == [
-        ["TYPE", "WAITING", "DEAD", "DONE", "DISCARDED"],
-        ["account.created", "1", "0", "0", "0"],
-        ["instant_payment.posted", "0", "1", "0", "0"],
-        ["all", "1", "1", "0", "0"],
+        ["TYPE", "WAITING", "DEAD", "UNHANDLED", "DONE", "DISCARDED"],
+        ["account.created", "1", "0", "0", "0", "0"],
+        ["instant_payment.posted", "0", "1", "0", "0", "0"],
+        ["all", "1", "1", "0", "0", "0"],
     ]
     assert rows[4][:4] == ["the", "oldest", "waiting", "event"]
     await invoke("inbox", "stats", "--json")

@@ -183,9 +183,14 @@ async def test_on_a_schedule_failures_are_logged_and_tried_again(
     async with backfilling(scene.lead, flaky, clock=resting):
         await until(lambda: resting.rests == 1)
         assert "the store is away" in caplog.text
-        flaky.failing.clear()
+        flaky.failing["watermark"] = ValueError("Alex Smith")
         await scene.clock.advance(INTERVAL_SECONDS)
         await until(lambda: resting.rests == 2)
+        assert "builtins.ValueError" in caplog.text
+        assert "Alex Smith" not in caplog.text
+        flaky.failing.clear()
+        await scene.clock.advance(INTERVAL_SECONDS)
+        await until(lambda: resting.rests == 3)
         assert "set_watermark" in flaky.succeeded
         await scene.incoming()
         await scene.clock.advance(INTERVAL_SECONDS)

@@ -172,7 +172,7 @@ async def test_deferring_uses_up_no_attempt_and_discarding_ends_it(bench: Bench)
     (handling,) = (await bench.kept("event_1")).handler_runs.values()
     assert attempts == [1, 1, 1, 1]
     assert (handling.state, handling.attempts, handling.error) == ("discarded", 1, "not ours")
-    assert await bench.state("event_1") == "done"
+    assert await bench.state("event_1") == "discarded"
 
 
 @pytest.mark.asyncio
@@ -273,15 +273,77 @@ async def test_each_handler_is_told_whether_its_object_is_stale(bench: Bench) ->
 
 
 @pytest.mark.asyncio
-async def test_an_event_without_a_handler_is_done_with_one_log_line(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_event_without_a_handler_is_unhandled(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """An event without a handler is not in the way, and the log has a handler to paste."""
     await bench.receive("event_1")
     await bench.receive("event_2", payment="instant_payment_1")
     await bench.work()
-    assert [await bench.state("event_1"), await bench.state("event_2")] == ["done", "done"]
+    assert [await bench.state("event_1"), await bench.state("event_2")] == ["unhandled", "unhandled"]
     assert caplog.text.count("paste this one") == 2
+    assert caplog.text.count("is unhandled, and can be replayed") == 2
+
+
+@pytest.mark.asyncio
+async def test_unhandled_events_are_replayed_for_the_worker_that_has_the_handler(bench: Bench) -> None:
+    """A worker with the wrong router closes nothing as done, and the right one handles the event once."""
+    wrong, seen = Bench(bench.inbox), []
+    for number in range(3):
+        await bench.receive(f"event_{number}", payment=f"instant_payment_{number}")
+    await wrong.work()
+    assert (await bench.inbox.stats()).by_state == {"unhandled": 3}
+
+    @bench.router.posted
+    async def credit(event: InstantPaymentEvent) -> None:
+        seen.append(event.id)
+
+    assert await bench.inbox.discard("event_2", reason="a test", now=bench.clock.now())
+    assert await bench.inbox.replay_all(state="unhandled", event_type="account.created", now=bench.clock.now()) == 0
+    assert await bench.inbox.replay_all(state="unhandled", now=bench.clock.now()) == 2
+    await bench.work()
+    assert sorted(seen) == ["event_0", "event_1"]
+    assert (await bench.inbox.stats()).by_state == {"done": 2, "discarded": 1}
+
+
+@pytest.mark.asyncio
+async def test_finished_events_are_replayed_for_a_handler_that_came_later(bench: Bench) -> None:
+    """Only that handler runs, and only with the events that it has no run of."""
+    seen: list[str] = []
+
+    @bench.router.posted
+    async def credit(event: InstantPaymentEvent) -> None:
+        seen.append(f"credit {event.id}")
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+
+    @bench.router.posted
+    async def audit(event: InstantPaymentEvent) -> None:
+        seen.append(f"audit {event.id}")
+
+    await bench.receive("event_2", payment="instant_payment_2")
+    await bench.work()
+    name = next(route.name for route in bench.router.routes() if route.name.endswith("audit"))
+    assert await bench.inbox.replay_all(handler=name, now=bench.clock.now()) == 1
+    await bench.work()
+    assert seen == ["credit event_1", "credit event_2", "audit event_2", "audit event_1"]
+    assert await bench.inbox.replay_all(handler=name, now=bench.clock.now()) == 0
+
+
+@pytest.mark.asyncio
+async def test_an_event_whose_handlers_were_all_removed_is_closed_by_its_finished_runs(bench: Bench) -> None:
+    """A worker without handlers does not turn what was done into something unhandled."""
+
+    @bench.router.posted
+    async def credit(event: InstantPaymentEvent) -> None:
+        """Succeed."""
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    await bench.work()
+    (name,) = (await bench.kept("event_1")).handler_runs
+    assert await bench.inbox.replay("event_1", handler="other:handler", now=bench.clock.now())
+    await Bench(bench.inbox).work()
+    kept = await bench.kept("event_1")
+    assert (kept.state, kept.handler_runs[name].state) == ("done", "done")
 
 
 @pytest.mark.asyncio

@@ -151,6 +151,7 @@ class PostgresDatabase:
             max_size=size,
             timeout=self._connect_seconds,
             reconnect_timeout=_RECONNECT_SECONDS,
+            configure=_use_read_committed,
             open=False,
         )
         await pool.open()
@@ -160,6 +161,14 @@ class PostgresDatabase:
         if self._pools is None:
             raise InboxError("the inbox is not open: use 'async with'")
         return self._pools
+
+
+async def _use_read_committed(connection: "Connection") -> None:
+    """Begin transactions in the isolation that fencing needs, whatever the database's default.
+
+    By a stricter one, a handler's commit would fail as soon as the worker has prolonged the lease.
+    """
+    await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
 
 
 @contextmanager

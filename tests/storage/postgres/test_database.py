@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from leadpay.errors import InboxError
-from leadpay.inbox import open_inbox
-from tests.support.inbox import NOW, RECEIVED, add, event_of
+from leadpay.inbox import HandlerRun, Lease, open_inbox
+from leadpay.models import Event
+from leadpay.webhooks.context import Context
+from tests.support.inbox import NOW, RECEIVED, Bench, add, event_of
 from tests.support.postgres import backends, impatient, manual_inbox
 
 
@@ -99,3 +101,48 @@ async def test_a_read_only_server_is_not_connected_to(postgres_url: str, admin: 
             await manual_inbox(postgres_url).__aenter__()
     finally:
         await admin.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+
+
+@pytest.mark.asyncio
+async def test_handlers_commit_also_where_transactions_are_serializable_by_default(
+    postgres_url: str, admin: Any
+) -> None:
+    """A lease that is prolonged while the handler runs is no conflict."""
+    await admin.execute("CREATE TABLE ledger_lines (event_id text)")
+    async with manual_inbox(f"{postgres_url}%20-cdefault_transaction_isolation%3Dserializable") as inbox:
+        bench = Bench(inbox)
+
+        @bench.router.on("*", retries=())
+        async def book(event: Event, context: Context) -> None:
+            await context.transaction.execute("INSERT INTO ledger_lines VALUES (%s)", (event.id,))
+            leased = "SELECT ordering_key, fencing_token, revision FROM leadpay_ordering_keys"
+            ordering_key, token, revision = await (await admin.execute(leased)).fetchone()
+            lease = Lease(ordering_key=ordering_key, fencing_token=token, until=0, seconds=60, revision=revision)
+            await inbox.record_result(lease, "", None, closes=None, now=bench.clock.now())
+
+        await bench.receive("event_1")
+        await bench.work()
+        assert await bench.state("event_1") == "done"
+
+
+@pytest.mark.asyncio
+async def test_events_and_results_are_on_disk_whatever_the_default(postgres_url: str, admin: Any) -> None:
+    """With ``synchronous_commit = off`` a crash of the server would lose events that got a 200."""
+    async with manual_inbox(f"{postgres_url}%20-csynchronous_commit%3Doff") as inbox:
+        # Deferred triggers run at the commit.
+        await admin.execute(
+            """
+            CREATE TABLE commits (setting text);
+            CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN INSERT INTO commits VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER note AFTER INSERT ON leadpay_events DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION note();
+            CREATE CONSTRAINT TRIGGER note AFTER INSERT ON leadpay_handler_runs DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION note()"""
+        )
+        await add(inbox, "event_1")
+        (claim,) = await inbox.claim(1, now=NOW, lease=60)
+        done = HandlerRun(handler="a:b", state="done", attempts=1)
+        await inbox.record_result(claim.lease, "event_1", done, closes="done", now=NOW)
+    rows = await (await admin.execute("SELECT setting FROM commits")).fetchall()
+    assert rows == [("on",), ("on",)]

@@ -35,7 +35,7 @@ CREATE INDEX leadpay_events_ordering_key ON leadpay_events (ordering_key, create
 CREATE INDEX leadpay_events_counted ON leadpay_events (state, type);
 
 -- Listing what is not done, and finding the longest-waiting, in the order of arrival.
-CREATE INDEX leadpay_events_open ON leadpay_events (state, number) WHERE state IN ('waiting', 'dead', 'discarded');
+CREATE INDEX leadpay_events_open ON leadpay_events (state, number) WHERE state IN ('waiting', 'dead', 'discarded', 'unhandled');
 
 -- What a purge may empty.
 CREATE INDEX leadpay_events_kept ON leadpay_events (received_at)
