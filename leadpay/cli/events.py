@@ -7,9 +7,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from leadpay.cli.listing import collect, filters, page_size
-from leadpay.cli.options import AsJson
+from leadpay.cli.options import AsJson, client_from_env
 from leadpay.cli.output import format_time, print_fields, print_model, print_table
-from leadpay.client import LeadClient
 from leadpay.converter import unstructure
 from leadpay.models import Event
 
@@ -37,7 +36,7 @@ async def list_events(
         as_json: Print one JSON object per line, as the bank sends it, with names and account numbers.
     """
     chosen = filters(types=list(types) or None, object_id=object_id, since=since, until=until)
-    async with LeadClient.from_env() as lead:
+    async with client_from_env() as lead:
         found = await collect(lead.events.list(limit=page_size(limit), **chosen), limit, as_json=as_json)
     if not as_json:
         print_table(("CREATED", "ID", "TYPE", "OBJECT"), map(event_row, found))
@@ -51,7 +50,7 @@ async def show_event(event_id: str, *, as_json: AsJson = False) -> None:
         event_id: The event's ID.
         as_json: Print it as the bank sends it, with names and account numbers.
     """
-    async with LeadClient.from_env() as lead:
+    async with client_from_env() as lead:
         event = await lead.events.retrieve(event_id)
     if as_json:
         print_model(event)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from leadpay.cli import exit_codes
-from leadpay.cli.options import AsJson, Flag, WebhookSecret, signing_secret
+from leadpay.cli.options import AsJson, Flag, WebhookSecret, client_from_env, signing_secret
 from leadpay.cli.output import print_json, print_line, progress
 from leadpay.cli.signals import run_until, stop_event
 from leadpay.client import LeadClient
@@ -55,7 +55,7 @@ async def listen(
         secret = f"whsec_{uuid.uuid4().hex}"
         print_line(f"export LEAD_WEBHOOK_SECRETS={secret}")
     start = datetime.now(UTC) if since is None else since.astimezone()
-    async with LeadClient.from_env() as lead, stop_event() as stopped:
+    async with client_from_env() as lead, stop_event() as stopped:
         forwarder = EventForwarder(lead, to, signing_secret(secret), start, as_json=as_json)
         if once:
             await run_until(stopped, forwarder.poll())

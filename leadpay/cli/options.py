@@ -1,10 +1,11 @@
 """Options that several commands have."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from leadpay.config import Settings
+from leadpay.client import LeadClient
+from leadpay.config import Settings, Timeouts
 from leadpay.errors import ConfigurationError
 
 Flag = Parameter(negative="")
@@ -15,6 +16,19 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
 
 WebhookSecret = Annotated[str | None, Parameter(env_var="LEAD_WEBHOOK_SECRETS")]
+
+
+TIMEOUTS: Final = Timeouts(deadline=10.0)
+"""A person waits at the terminal: ten seconds are enough to see that the bank cannot be reached."""
+
+
+def client_from_env() -> LeadClient:
+    """Make the client of a command that a person waits for.
+
+    Raises:
+        ConfigurationError: a setting is missing or contradictory.
+    """
+    return LeadClient.from_env(timeouts=TIMEOUTS)
 
 
 def require_inbox_url(url: str | None) -> str:

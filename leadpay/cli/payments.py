@@ -5,9 +5,8 @@ from datetime import datetime
 from cyclopts import App
 
 from leadpay.cli.listing import collect, filters, page_size
-from leadpay.cli.options import AsJson
+from leadpay.cli.options import AsJson, client_from_env
 from leadpay.cli.output import format_cents, format_time, print_fields, print_model, print_table
-from leadpay.client import LeadClient
 from leadpay.converter import unstructure
 from leadpay.models import InstantPayment
 
@@ -52,7 +51,7 @@ async def list_payments(
         since=since,
         until=until,
     )
-    async with LeadClient.from_env() as lead:
+    async with client_from_env() as lead:
         pager = lead.instant_payments.list(limit=page_size(limit), **chosen)
         found = await collect(pager, limit, as_json=as_json)
     if not as_json:
@@ -68,7 +67,7 @@ async def show_payment(payment_id: str, *, as_json: AsJson = False) -> None:
         payment_id: The payment's ID.
         as_json: Print it as the bank sends it, with names and account numbers.
     """
-    async with LeadClient.from_env() as lead:
+    async with client_from_env() as lead:
         payment = await lead.instant_payments.retrieve(payment_id)
     if as_json:
         print_model(payment)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from leadpay.cli.listen import MAX_SEEN, EventForwarder
+from leadpay.config import Timeouts
 from leadpay.errors import ConfigurationError, RequestNotSentError
 from tests.support.scene import Scene
 from tests.support.webhook_endpoint import WebhookEndpoint
@@ -80,6 +81,7 @@ async def test_a_failing_bank_is_an_error(invoke: Any, monkeypatch: pytest.Monke
     monkeypatch.setenv("LEAD_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("LEAD_CLIENT_ID", "client")
     monkeypatch.setenv("LEAD_CLIENT_SECRET", "secret")
+    monkeypatch.setattr("leadpay.cli.options.TIMEOUTS", Timeouts(deadline=0.05))
     with pytest.raises(RequestNotSentError):
         await invoke("listen", "--to", "http://127.0.0.1:1/", "--secret", SECRET)
 
