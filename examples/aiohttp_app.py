@@ -1,7 +1,4 @@
-"""A web application that sends payments and receives webhooks: ``uv run python examples/aiohttp_app.py``.
-
-It runs against the simulated bank. In production, use ``LeadClient.from_env()`` and a secret from the environment.
-"""
+"""A web application that sends payments and receives webhooks, against the sandbox."""
 
 import asyncio
 
@@ -19,6 +16,11 @@ router = WebhookRouter()
 @router.posted(direction="incoming")
 async def credit(event: InstantPaymentEvent) -> None:
     print(f"credit {event.payment.amount} cents; a return: {event.payment.is_return}")
+
+
+@router.return_request_response_needed
+async def decide(event: InstantPaymentEvent) -> None:
+    print(f"respond to the return request of {event.payment.id}")
 
 
 async def pay(request: web.Request) -> web.Response:
