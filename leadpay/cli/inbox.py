@@ -148,7 +148,7 @@ async def discard(*event_ids: str, reason: str, inbox_url: InboxUrl = None, as_j
             if as_json:
                 print_json({"id": event_id, "discarded": discarded})
             else:
-                print_line(f"{event_id}: {'discarded' if discarded else 'is neither waiting nor dead'}")
+                print_line(f"{event_id}: {'discarded' if discarded else 'is not waiting, dead or unhandled'}")
     return exit_code
 
 

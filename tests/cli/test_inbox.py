@@ -117,7 +117,7 @@ async def test_dead_letters_are_replayed_and_discarded(
     assert await invoke("inbox", "discard", DEAD, "event_none", "--reason", "a test") == 1
     assert capsys.readouterr().out.splitlines()[-2:] == [
         f"{DEAD}: discarded",
-        "event_none: is neither waiting nor dead",
+        "event_none: is not waiting, dead or unhandled",
     ]
     async with open_inbox(inbox_url) as inbox:
         assert {one.event_id: one.state async for one in inbox.events()} == {
