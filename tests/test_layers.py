@@ -19,6 +19,7 @@ PURE = (
     {f"leadpay.client.{name}" for name in ("outcome", "queries", "requests", "retry", "validation")}
     | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "route", "router", "signature")}
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO
+    | {"leadpay.business_days"}
 )
 IMPURE = {"asyncio", "aiohttp", "sqlite3", "psycopg", "time", "random"}
 HOMES = {
@@ -35,7 +36,7 @@ HOMES = {
 }
 """The packages and modules that may import a library."""
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox")
-FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy")
+FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days")
 
 
 def imports(module: str) -> list[tuple[str, bool]]:
