@@ -31,8 +31,9 @@ HOMES = {
         "leadpay.sandbox.delivery",
     ),
     "opentelemetry": ("leadpay.otel",),
-    "psycopg": ("leadpay.storage.postgres", "leadpay.inbox.postgres"),
-    "sqlite3": ("leadpay.storage.sqlite", "leadpay.inbox.sqlite"),
+    "psycopg": ("leadpay.storage.postgres", "leadpay.storage.foreign", "leadpay.inbox.postgres"),
+    "sqlalchemy": ("leadpay.storage.foreign",),
+    "sqlite3": ("leadpay.storage.sqlite", "leadpay.storage.foreign", "leadpay.inbox.sqlite"),
 }
 """The packages and modules that may import a library."""
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox")
