@@ -7,7 +7,9 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -30,6 +32,15 @@ TIMEOUT: Final = 10.0
 MAX_REMEMBERED: Final = 100_000
 """How many attempts are kept in memory, so that a sandbox can run for weeks."""
 
+MAX_EXCHANGES: Final = 1_000
+"""Of how many attempts the request and the response are kept in memory: a few megabytes."""
+
+MAX_RESPONSE: Final = 2_048
+"""How many bytes of an endpoint's response are kept: enough for a problem's JSON, or the head of an HTML page."""
+
+RESPONSE_TIMEOUT: Final = 1.0
+"""Seconds that the rest of a response has once its status is known; the status alone decides."""
+
 
 class Endpoint(NamedTuple):
     """A URL that gets webhooks, and the secret that signs them."""
@@ -49,11 +60,40 @@ class Attempt(NamedTuple):
     """Seconds since 1970."""
     status: int | None
     """The status of the endpoint's response; None if there was none."""
+    url: str
+    """The endpoint's."""
+    seconds: float
+    """How long the endpoint took, in real time, whatever the sandbox's clock is."""
+    error: str | None
+    """Why it counts as failed, in one sentence; None if it was accepted."""
+    sequence: int
+    """Counted from 1 over all attempts of the sandbox."""
 
     @property
     def accepted(self) -> bool:
         """Whether the endpoint accepted it: any 2xx."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - what 2xx means
+
+
+class Exchange(NamedTuple):
+    """What was sent with one attempt, and what came back."""
+
+    attempt: Attempt
+    headers: tuple[tuple[str, str], ...]
+    """Of the request."""
+    request_body: bytes
+    response_headers: tuple[tuple[str, str], ...]
+    response_body: bytes
+    """Its first 2,048 bytes."""
+
+
+class _Result(NamedTuple):
+    """The result of one request to an endpoint."""
+
+    status: int | None
+    error: str | None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
 
 class Deliverer:
@@ -77,6 +117,9 @@ class Deliverer:
     ) -> None:
         self.timers = Timers()
         self.attempts: deque[Attempt] = deque(maxlen=MAX_REMEMBERED)
+        self.exchanges: deque[Exchange] = deque(maxlen=MAX_EXCHANGES)
+        self.on_attempt: list[Callable[[Attempt], object]] = []
+        self._sequence = count(1)
         self._clock = clock
         self._session = session
         self._show = show
@@ -135,6 +178,12 @@ class Deliverer:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
+    async def resend(self, event: Event, endpoint: Endpoint) -> Attempt:
+        """Send an event once more, at once, and without a redelivery if it fails."""
+        known = (one.number for one in self.attempts if one.event_id == event.id and one.url == endpoint.url)
+        at = self._clock.now()
+        return await self._post(event, max(known, default=0) + 1, endpoint, at, self._sign(event, endpoint, at))
+
     async def aclose(self) -> None:
         """Cancel what is being sent."""
         tasks = tuple(self._tasks)
@@ -156,25 +205,42 @@ class Deliverer:
 
     async def _attempt(self, event: Event, number: int, endpoint: Endpoint) -> None:
         at = self._clock.now()
-        body, signature = self._signed(event, number, endpoint, at)
-        status = await _post(self._session, endpoint.url, body, signature)
-        attempt = Attempt(event.id, event.type, number, at, status)
-        self.attempts.append(attempt)
+        attempt = await self._post(event, number, endpoint, at, self._signed(event, number, endpoint, at))
         if not attempt.accepted and number < MAX_ATTEMPTS:
             again = partial(self.send, event, endpoint, number + 1)
             self.timers.add(at + RETRY_AFTER, again, background=True)
         else:
             self._first_attempts.pop((event.id, endpoint.url), None)
 
+    async def _post(
+        self, event: Event, number: int, endpoint: Endpoint, at: float, signed: tuple[bytes, str]
+    ) -> Attempt:
+        loop, (body, signature) = asyncio.get_running_loop(), signed
+        started = loop.time()
+        result = await _post(self._session, endpoint.url, body, signature)
+        seconds = loop.time() - started
+        sequence = next(self._sequence)
+        attempt = Attempt(
+            event.id, event.type, number, at, result.status, endpoint.url, seconds, result.error, sequence
+        )
+        self.attempts.append(attempt)
+        self.exchanges.append(Exchange(attempt, _headers(signature), body, result.headers, result.body))
+        for told in self.on_attempt:
+            told(attempt)
+        return attempt
+
     def _signed(self, event: Event, number: int, endpoint: Endpoint, at: float) -> tuple[bytes, str]:
         first = (event.id, endpoint.url)
         if number > 1 and self._faults.trigger(("webhook_old_timestamp",), WEBHOOK):
             return self._first_attempts[first]
+        signed = self._sign(event, endpoint, at)
+        self._first_attempts.setdefault(first, signed)
+        return signed
+
+    def _sign(self, event: Event, endpoint: Endpoint, at: float) -> tuple[bytes, str]:
         shown = self._faults.change_data(self._show(event), WEBHOOK)
         body = json.dumps(shown, separators=(",", ":")).encode()
-        signature = sign(body, endpoint.secret, int(at * 1000))
-        self._first_attempts.setdefault(first, (body, signature))
-        return body, signature
+        return body, sign(body, endpoint.secret, int(at * 1000))
 
 
 async def post_webhook(url: str, body: bytes, signature: str) -> int | None:
@@ -189,13 +255,40 @@ async def post_webhook(url: str, body: bytes, signature: str) -> int | None:
         The status of the response; None if there was none.
     """
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
-        return await _post(session, url, body, signature)
+        return (await _post(session, url, body, signature)).status
 
 
-async def _post(session: aiohttp.ClientSession, url: str, body: bytes, signature: str) -> int | None:
-    headers = {HEADER: signature, "Content-Type": "application/json"}
+def _headers(signature: str) -> tuple[tuple[str, str], ...]:
+    return ((HEADER, signature), ("Content-Type", "application/json"))
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: bytes, signature: str) -> _Result:
     try:
-        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-            return response.status
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+        async with session.post(url, data=body, headers=_headers(signature), allow_redirects=False) as response:
+            content = b""
+            # The status is known, so a body that is slow or cut off changes nothing.
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with asyncio.timeout(RESPONSE_TIMEOUT):
+                    content = await response.content.read(MAX_RESPONSE)
+            return _Result(response.status, _refusal(response.status), tuple(response.headers.items()), content)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return _Result(None, _failure(error))
+
+
+def _refusal(status: int) -> str | None:
+    if 200 <= status < 300:  # noqa: PLR2004 - what 2xx means
         return None
+    if 300 <= status < 400:  # noqa: PLR2004 - what 3xx means
+        return f"The endpoint responded with {status}: redirects are not followed, only 2xx is accepted."
+    return f"The endpoint responded with {status}: only 2xx is accepted."
+
+
+def _failure(error: Exception) -> str:
+    """Say why there is no response, without the library's own text."""
+    if isinstance(error, TimeoutError):
+        return f"No response came within {TIMEOUT:g} seconds."
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "No connection: nothing listens there, or its name or certificate is wrong."
+    if isinstance(error, ValueError):
+        return "The endpoint's URL cannot be used."
+    return "The connection broke before a response came."

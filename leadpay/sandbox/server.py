@@ -15,11 +15,11 @@ from leadpay.sandbox.bank import DELAY, Bank
 from leadpay.sandbox.clock import Clock, ManualClock, RealClock
 from leadpay.sandbox.connections import ConnectionFaults
 from leadpay.sandbox.constants import SCOPES
-from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint
+from leadpay.sandbox.delivery import TIMEOUT, Attempt, Deliverer, Endpoint, Exchange
 from leadpay.sandbox.faults import Fault, Faults
 from leadpay.sandbox.http_api import HttpApi, Request, Response, problem_response
 from leadpay.sandbox.models import Event, Reason
-from leadpay.sandbox.problems import ApiProblem
+from leadpay.sandbox.problems import ApiProblem, not_found
 from leadpay.sandbox.scenarios import Script
 from leadpay.sandbox.tokens import LIFETIME, Tokens
 
@@ -131,6 +131,46 @@ class Sandbox:
         """Every attempt to deliver a webhook, in order."""
         return list(self._deliverer.attempts)
 
+    def exchange(self, sequence: int) -> Exchange | None:
+        """The request and the response of an attempt, or None once newer ones have taken its place.
+
+        Args:
+            sequence: the attempt's number over all attempts of this sandbox.
+        """
+        return next((one for one in self._deliverer.exchanges if one.attempt.sequence == sequence), None)
+
+    def on_attempt(self, hook: Callable[[Attempt], object]) -> None:
+        """Call a function after each attempt to deliver a webhook."""
+        self._deliverer.on_attempt.append(hook)
+
+    async def resend(self, event_id: str, url: str | None = None) -> list[Attempt]:
+        """Send the webhook of an event again, now, with the newest version of its payment.
+
+        Args:
+            event_id: the event's ID.
+            url: the only endpoint to send it to; every endpoint if left out. For a URL that is not one of the sandbox's
+                endpoints, the webhook is signed with ``webhook_secret``.
+
+        Returns:
+            One attempt for each endpoint. A failure is not sent again by itself.
+
+        Raises:
+            ApiProblem: 404, there is no such event.
+        """
+        event = self.bank.events.get(event_id)
+        if event is None:
+            raise not_found(event_id)
+        endpoints = self.endpoints
+        if url is not None:
+            endpoints = [one for one in endpoints if one.url == url] or [Endpoint(url, self.webhook_secret)]
+        return [await self._deliverer.resend(event, endpoint) for endpoint in endpoints]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where webhooks are sent to."""
+        own = [Endpoint(self.webhook_url, self.webhook_secret)] if self.webhook_url else []
+        return [*own, *self._more_endpoints]
+
     def add_webhook(self, url: str, secret: str | None = None) -> None:
         """Send webhooks to one more endpoint, signed with another secret if one is given."""
         self._more_endpoints.append(Endpoint(url, secret or self.webhook_secret))
@@ -233,8 +273,7 @@ class Sandbox:
         return serialization.event(event, self.bank.retrieve(event.payment_id))
 
     def _on_event(self, event: Event) -> None:
-        own = [Endpoint(self.webhook_url, self.webhook_secret)] if self.webhook_url else []
-        for endpoint in (*own, *self._more_endpoints):
+        for endpoint in self.endpoints:
             self._deliverer.announce(event, endpoint)
 
     def _schedule_run(self) -> None:

@@ -115,9 +115,11 @@ R = TypeVar("R", bound=Record)
 class Collection(Generic[R]):
     """Objects by ID and in order."""
 
-    __slots__ = ("_order", "_position", "_records")
+    __slots__ = ("_order", "_position", "_records", "revision")
 
     def __init__(self) -> None:
+        self.revision = 0
+        """How often a record was added or replaced."""
         self._order: list[str] = []
         self._position: dict[str, int] = {}
         self._records: dict[str, R] = {}
@@ -131,6 +133,7 @@ class Collection(Generic[R]):
             self._position[record.id] = len(self._order)
             self._order.append(record.id)
         self._records[record.id] = record
+        self.revision += 1
 
     def get(self, object_id: str) -> R | None:
         """The newest version of a record."""

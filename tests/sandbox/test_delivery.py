@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from leadpay.sandbox import Sandbox
+from leadpay.sandbox.delivery import _failure
+from leadpay.sandbox.problems import ApiProblem
 from tests.support.scene import Scene
 from tests.support.webhook_endpoint import WebhookEndpoint
 
@@ -79,6 +81,11 @@ async def test_an_endpoint_that_cannot_be_reached_is_a_failed_attempt(scene: Sce
     await scene.send()
     await scene.clock.advance(10)
     assert [(attempt.status, attempt.accepted) for attempt in scene.bank.attempts] == [(None, False)] * 2
+    errors = [attempt.error or "" for attempt in scene.bank.attempts]
+    assert sorted(error.partition(":")[0].partition(" cannot")[0] for error in errors) == [
+        "No connection",
+        "The endpoint's URL",
+    ]
 
 
 @pytest.mark.asyncio
@@ -161,3 +168,78 @@ async def test_closing_cancels_deliveries(scene: Scene) -> None:
         await scene.endpoint.arrived.wait()
     assert bank.attempts == []
     scene.endpoint.gate.set()
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_says_what_was_sent_and_why_it_failed(scene: Scene) -> None:
+    """Each has its request, its response and one sentence, and hooks are called with it."""
+    called: list[int] = []
+    scene.bank.on_attempt(lambda attempt: called.append(attempt.sequence))
+    scene.endpoint.statuses = [500, 302, 200]
+    scene.bank.next_payment("silent")
+    await scene.send()
+    await scene.clock.advance(10 * HOUR)
+    assert called == [attempt.sequence for attempt in scene.bank.attempts] == [1, 2, 3]
+    assert [attempt.error for attempt in scene.bank.attempts] == [
+        "The endpoint responded with 500: only 2xx is accepted.",
+        "The endpoint responded with 302: redirects are not followed, only 2xx is accepted.",
+        None,
+    ]
+    assert all(0 < attempt.seconds < 5 and attempt.url == scene.endpoint.url for attempt in scene.bank.attempts)
+    exchange = scene.bank.exchange(3)
+    assert exchange is not None
+    assert exchange.attempt is scene.bank.attempts[2]
+    assert exchange.request_body == scene.endpoint.bodies[2]
+    assert dict(exchange.headers)["Lead-Signature"] == scene.endpoint.headers[2]["Lead-Signature"]
+    assert dict(exchange.response_headers)["Content-Length"] == "0"
+    assert exchange.response_body == b""
+    assert scene.bank.exchange(4) is None
+
+
+@pytest.mark.asyncio
+async def test_an_event_can_be_sent_again(scene: Scene) -> None:
+    """It goes to every endpoint or to the one named, once, signed anew, with the newest version of its payment."""
+    async with WebhookEndpoint().listening() as other:
+        await scene.send()
+        await scene.clock.advance(10)
+        posted = scene.endpoint.events[0]["id"]
+        [again] = await scene.bank.resend(posted)
+        assert (again.event_id, again.number, again.accepted) == (posted, 2, True)
+        assert scene.endpoint.events[-1]["object"]["counterparty_status"] == "posted"
+        assert scene.endpoint.is_signed("whsec_test")
+        other.statuses = [500]
+        [elsewhere] = await scene.bank.resend(posted, other.url)
+        assert (elsewhere.number, elsewhere.accepted, other.is_signed("whsec_test")) == (1, False, True)
+        [third] = await scene.bank.resend(posted, scene.endpoint.url)
+        assert third.number == 3
+        await scene.clock.advance(80 * HOUR)
+        assert len(other.events) == 1
+    with pytest.raises(ApiProblem, match="No object"):
+        await scene.bank.resend("event_nowhere")
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_breaks_and_a_body_that_does_not_come(scene: Scene) -> None:
+    """The first is a failed attempt; for the second, the status is enough."""
+    responses = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"]
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(responses.pop(0))
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        scene.bank.webhook_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        scene.bank.next_payment("silent")
+        await scene.send()
+        await scene.clock.advance(10)
+        await scene.bank.wait_idle()
+        event_id = scene.bank.attempts[0].event_id
+        assert scene.bank.attempts[0].error == "The connection broke before a response came."
+        [again] = await scene.bank.resend(event_id)
+        assert (again.status, again.error) == (200, None)
+
+
+def test_a_response_that_does_not_come_in_time_is_named() -> None:
+    """The sentence has the limit."""
+    assert _failure(TimeoutError()) == "No response came within 10 seconds."
