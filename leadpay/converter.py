@@ -23,6 +23,7 @@ msgspec parses and writes the JSON: it keeps integers of any size exact, which o
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from operator import attrgetter
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -143,7 +144,7 @@ def structure_event(data: Any) -> Event:
         try:
             return structure(data, InstantPaymentEvent)
         except MalformedResponseError:
-            if EventType(name).current.is_known:
+            if EventType(name).is_known:
                 raise
     return structure(data, Event)
 
@@ -386,7 +387,7 @@ def make_converter() -> "Converter":
     converter.register_structure_hook_factory(_is_model, _model_hook)
     converter.register_structure_hook_factory(_is_list_or_tuple, lambda hint: _sequence_hook(hint, converter))
     converter.register_unstructure_hook(datetime, _format_time)
-    converter.register_unstructure_hook(OpenEnum, str)
+    converter.register_unstructure_hook(OpenEnum, attrgetter("as_sent"))
     converter.register_unstructure_hook_factory(_is_model, lambda cls: _unstructure_hook(cls, converter))
     return converter
 

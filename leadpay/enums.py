@@ -2,11 +2,18 @@
 
 The bank's pages show older spellings beside newer ones, and both have been received. So every string is accepted:
 ``Status("frozen")`` compares and prints as ``"frozen"``.
+
+An older spelling is the same word as the current one: it compares, hashes and prints as the current one, with plain
+strings too. ``as_sent`` has the spelling that came::
+
+    reason = ReturnReason("duplicate")
+    assert reason == ReturnReason.DUPLICATION == "duplication"
+    assert reason.as_sent == "duplicate"
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 OLDER_SPELLINGS: Final[Mapping[str, str]] = {
     "duplicate": "duplication",
@@ -30,27 +37,40 @@ class OpenEnum(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        return cls.unknown(str(value)) if isinstance(value, str) else None
-
-    @classmethod
-    def unknown(cls, value: str) -> Self:
-        """Make a value that is not listed; calling the class does it too, after a slower search."""
+        if not isinstance(value, str):
+            return None
+        spelling = str(value)
+        current = OLDER_SPELLINGS.get(spelling, spelling)
+        member = cls._value2member_map_.get(current)
         # Not added to the members: a sender could otherwise fill the memory with made-up values.
-        unknown = str.__new__(cls, value)
-        unknown._name_ = _UNKNOWN
-        unknown._value_ = value
-        return unknown
+        made = str.__new__(cls, spelling if member is None else current)
+        made._name_ = _UNKNOWN if member is None else member.name
+        made._value_ = spelling if member is None else current
+        vars(made)[_AS_SENT] = spelling
+        return made
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        """Pickle by the spelling that came."""
+        return type(self), (self.as_sent,)
+
+    @property
+    def as_sent(self) -> str:
+        """The bank's spelling as it came: ``duplicate`` where the value is ``duplication``."""
+        spelling: str = vars(self).get(_AS_SENT, self._value_)
+        return spelling
 
     @property
     def is_known(self) -> bool:
-        """Whether this version of leadpay lists the value."""
+        """Whether this version of leadpay lists the value, in its current or in an older spelling."""
         return self._name_ != _UNKNOWN
 
     @property
     def current(self) -> Self:
-        """The same meaning in the bank's current spelling: ``duplicate`` gives ``DUPLICATION``."""
-        newer = OLDER_SPELLINGS.get(self._value_)
-        return self if newer is None else type(self)(newer)
+        """The listed member, for ``is``: the value itself, unless it came in an older spelling."""
+        return type(self)[self._name_] if self.is_known else self
+
+
+_AS_SENT: Final = "as_sent"
 
 
 class Direction(OpenEnum):

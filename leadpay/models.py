@@ -259,14 +259,14 @@ class Event(Model):
 
     id: str
     event: EventType
-    """The type as it was received; see ``type``."""
+    """The type; its ``as_sent`` is the spelling that came. ``type`` is the listed member, for ``is``."""
     created_at: datetime
     object: Any = attrs.field(repr=False, hash=False)
     """The JSON object that the event is about, in its newest version, not a snapshot."""
 
     @property
     def type(self) -> EventType:
-        """What happened, in the bank's current spelling."""
+        """What happened: a member of the list, if this version knows it."""
         return self.event.current
 
     @property

@@ -184,7 +184,7 @@ def test_events_about_payments_hold_a_payment() -> None:
     event = structure_event(event_data(name, PAYMENTS[FULL]))
     assert isinstance(event, InstantPaymentEvent)
     assert event.payment == structure(PAYMENTS[FULL], InstantPayment)
-    assert event.event == name
+    assert (event.event, event.event.as_sent) == (event.type, name)
     assert event.type is EventType.INSTANT_PAYMENT_COUNTERPARTY_STATUS_UPDATED
     assert as_meant(unstructure(event)) == as_meant(event_data(name, PAYMENTS[FULL]))
 

@@ -1,5 +1,6 @@
 """The enums: open, with older spellings, and the same values as Literal types."""
 
+import copy
 import json
 import pickle
 from typing import Any, get_args
@@ -19,7 +20,7 @@ def test_enums_are_open() -> None:
     assert Status("posted") is Status.POSTED
     assert Status.POSTED.is_known
     assert "frozen" not in {str(member) for member in Status}
-    assert pickle.loads(pickle.dumps(frozen)) == frozen  # noqa: S301 - our own pickle
+    assert pickle.loads(pickle.dumps(frozen)) == copy.copy(frozen) == frozen  # noqa: S301 - our own pickle
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"posted", ["posted"]])
@@ -29,13 +30,50 @@ def test_an_enum_takes_only_strings(value: Any) -> None:
         Status(value)
 
 
-def test_older_spellings_lead_to_the_current_ones() -> None:
-    """Each older spelling is unknown itself, is kept, and leads to a value that some enum lists."""
-    listed = {str(member): type(member) for enum in OpenEnum.__subclasses__() for member in enum}
-    for old, new in OLDER_SPELLINGS.items():
-        assert old not in listed
-        assert listed[new](old).current is listed[new](new)
-    assert ReturnReason.DUPLICATION.current is ReturnReason.DUPLICATION
+OLDER = [
+    (enum, old, enum(new))
+    for old, new in OLDER_SPELLINGS.items()
+    for enum in OpenEnum.__subclasses__()
+    if new in {str(member) for member in enum}
+]
+
+
+@pytest.mark.parametrize(("enum", "old", "member"), OLDER)
+def test_an_older_spelling_is_the_same_word(enum: type[OpenEnum], old: str, member: OpenEnum) -> None:
+    """It compares, hashes and prints as the current one, with plain strings too, and keeps the spelling that came."""
+    value = enum(old)
+    assert value == member == str(member) == value.value == f"{value}"
+    assert (value.name, value.is_known, value.current) == (member.name, True, member)
+    assert value.current is member
+    assert value != old
+    assert (value.as_sent, member.as_sent) == (old, str(member))
+    assert len({value, member, str(member)}) == 1
+    assert json.loads(json.dumps(value)) == member
+    for again in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value), enum(value.as_sent)):  # noqa: S301 - our own pickle
+        assert (again, again.as_sent, type(again)) == (member, old, enum)
+    assert pickle.loads(pickle.dumps(member)) is copy.deepcopy(member) is member  # noqa: S301 - our own pickle
+
+
+def test_every_older_spelling_belongs_to_an_enum() -> None:
+    """Each leads to a value that some enum lists, and no enum lists the older one itself."""
+    assert {old for _, old, _ in OLDER} == set(OLDER_SPELLINGS)
+    assert not set(OLDER_SPELLINGS) & {str(member) for enum in OpenEnum.__subclasses__() for member in enum}
+
+
+def test_an_older_spelling_of_another_enum_is_unknown() -> None:
+    """It is the older spelling of nothing that this enum lists."""
+    status = Status("duplicate")
+    assert (status, status.is_known, status.as_sent, status.current) == ("duplicate", False, "duplicate", status)
+
+
+def test_match_takes_an_older_spelling_for_the_member() -> None:
+    """As in a handler that decides by the reason."""
+    match ReturnReason("fraudulent"):
+        case ReturnReason.FRAUD_SUSPECTED:
+            matched = True
+        case _:
+            matched = False
+    assert matched
 
 
 def test_event_types_know_their_product() -> None:

@@ -232,7 +232,7 @@ class InstantPayments:
 
         def is_ours(payment: InstantPayment) -> bool:
             active = payment.active_return_request
-            return active is not None and active.reason.current == reason
+            return active is not None and active.reason == ReturnRequestReason(reason)
 
         return await self._call_and_verify(request, is_ours, resuming)
 
@@ -274,8 +274,12 @@ class InstantPayments:
             if payment.active_return_request is not None or latest is None or latest.resolution is None:
                 return False
             given = latest.resolution.rejection_reason
-            is_ours = latest.resolution.resolved_by == ResolvedBy.CLIENT and given in {None, reason}
-            return is_ours and latest.status == ReturnRequestStatus.REJECTED
+            is_ours = given is None or given == ReturnRequestRejectionReason(reason)
+            return (
+                is_ours
+                and latest.resolution.resolved_by == ResolvedBy.CLIENT
+                and latest.status == ReturnRequestStatus.REJECTED
+            )
 
         return await self._call_and_verify(request, is_rejected, resuming)
 

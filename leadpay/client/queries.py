@@ -44,10 +44,10 @@ def events(*, types: Collection[str] | None, object_id: str | None, **filters: A
     if types is not None:
         if isinstance(types, str) or not isinstance(types, Collection) or not types:
             validator.error("types", "must be a list of event types")
-        elif not all(isinstance(one, str) and EventType(one).current.is_known for one in types):
+        elif not all(isinstance(one, str) and EventType(one).is_known for one in types):
             validator.error("types", "must be on the bank's list of event types")
         else:
-            query["events"] = [str(EventType(one).current) for one in types]
+            query["events"] = [str(EventType(one)) for one in types]
     if object_id is not None:
         validator.object_id(object_id)
         query["object_id"] = object_id

@@ -122,13 +122,12 @@ class Validator:
         self, value: object, allowed: tuple[str, ...], additional_information: object, needs_text: frozenset[str]
     ) -> dict[str, Any]:
         """Check a reason and its text, and write them."""
-        body: dict[str, Any] = {"reason": value}
-        if not isinstance(value, str) or value not in allowed:
-            current = OLDER_SPELLINGS.get(value, "") if isinstance(value, str) else ""
-            hint = f"; the older spelling is now {current}" if current in allowed else ""
-            self.error("reason", f"must be one of {', '.join(allowed)}{hint}")
-        elif value in needs_text and not additional_information:
-            self.error("additional_information", f"is required with the reason {value}")
+        current = OLDER_SPELLINGS.get(value, value) if isinstance(value, str) else None
+        body: dict[str, Any] = {"reason": current}
+        if current not in allowed:
+            self.error("reason", f"must be one of {', '.join(allowed)}")
+        elif current in needs_text and not additional_information:
+            self.error("additional_information", f"is required with the reason {current}")
         if additional_information is not None:
             self.text("additional_information", additional_information, MAX_DESCRIPTION)
             body["additional_information"] = additional_information

@@ -186,7 +186,7 @@ class DatabaseInbox(ABC, Generic[C]):
     ) -> AsyncIterator[StoredEvent]:
         """Iterate over the events, newest receipt first, a page at a time."""
         # An older spelling of a type means the current one.
-        wanted = {"state": state, "type": None if event_type is None else str(EventType(event_type).current)}
+        wanted = {"state": state, "type": None if event_type is None else str(EventType(event_type))}
         before, left = LAST, LAST if limit is None else limit
         while left > 0:
             size = min(PAGE, left)

@@ -210,7 +210,7 @@ def make_pattern(event_type: str, *, unlisted: bool = False) -> str:
         raise RouterError(f"on(): an event type must be a string such as 'ach.*', not {event_type!r}")
     if event_type.startswith("."):
         event_type = f"instant_payment{event_type}"  # as the bank's guides write it
-    current = EventType(event_type).current
+    current = EventType(event_type)
     if "*" in event_type:
         if not unlisted and not any(fnmatchcase(known, event_type) for known in EventType):
             raise RouterError(

@@ -250,13 +250,12 @@ class WebhookRouter:
             if not any(route.handles_mandatory(event_type, direction) for route in self.routes())
         )
 
-    def _select_by_type(self, spelled: EventType) -> _Selection:
+    def _select_by_type(self, event_type: EventType) -> _Selection:
         """Select the routes for a type. Only listed types are remembered, since anyone can make up new ones."""
-        event_type = spelled.current
         routes = tuple(route for route in self.routes() if route.takes_type(event_type))
         selection = _Selection(routes or self._fallbacks(), any(route.is_filtered for route in routes))
         if event_type.is_known:
-            self._table[spelled] = selection
+            self._table[event_type] = selection
         return selection
 
     def _fallbacks(self) -> tuple[Route, ...]:

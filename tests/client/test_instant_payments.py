@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from leadpay.client import LeadClient
+from leadpay.enums import ReturnRequestReason
 from leadpay.errors import (
     ConflictError,
     InvalidRequestError,
@@ -73,6 +74,27 @@ async def test_request_return_conflicts_unless_the_active_request_is_ours() -> N
     # No active request although the bank speaks of a conflict: our own key is in progress, so ask again.
     bank = Bank(NO_ANSWER, error(409), payment(), payment(return_requests=[return_request("pending")]))
     assert (await bank.payments.request_return(**args)).active_return_request is not None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("ours", ["duplication", "duplicate", ReturnRequestReason("duplicate")])
+@pytest.mark.parametrize("theirs", ["duplication", "duplicate"])
+async def test_request_return_knows_its_reason_in_either_spelling(ours: Any, theirs: str) -> None:
+    """The bank may show the older one: it is the same word, so the active request is ours."""
+    active = return_request("pending") | {"reason": theirs}
+    bank = Bank(NO_ANSWER, error(409), payment(return_requests=[active]))
+    payment_read = await bank.payments.request_return("instant_payment_1", reason=ours)
+    assert payment_read.return_requests[0].reason.as_sent == theirs
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("ours", ["customer_no_response", "no_answer_from_customer"])
+async def test_reject_return_request_knows_its_reason_in_either_spelling(ours: Any) -> None:
+    """So a rejection whose response was lost is found."""
+    rejected = return_request("rejected", "client", rejection_reason="no_answer_from_customer")
+    bank = Bank(NO_ANSWER, payment(return_requests=[rejected]))
+    await bank.payments.reject_return_request("instant_payment_1", reason=ours)
+    assert bank.operations == ["reject_return_request", "retrieve"]
 
 
 @pytest.mark.asyncio

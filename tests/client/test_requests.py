@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from leadpay.client import requests
+from leadpay.enums import ReturnReason
 from leadpay.errors import (
     InvalidRequestError,
 )
@@ -62,7 +63,6 @@ def test_all_faults_are_named_at_once_and_the_key_is_kept() -> None:
     ("kind", "reason", "text", "fields"),
     [
         (requests.RETURN, "duplication", None, []),
-        (requests.RETURN, "duplicate", None, ["reason"]),
         (requests.RETURN, "amount_too_low", None, ["reason"]),
         (requests.RETURN, "narrative", None, ["additional_information"]),
         (requests.RETURN, "wrong_amount", "", ["additional_information"]),
@@ -86,10 +86,11 @@ def test_reasons_and_their_texts(
         assert body == ({"reason": reason} if text is None else {"reason": reason, "additional_information": text})
 
 
-def test_an_older_spelling_is_refused_with_the_current_one() -> None:
-    """The mistake can be corrected at once."""
-    problems = problems_of(requests.reasoned_request, requests.RETURN, "instant_payment_1", "fraudulent", None, "k")
-    assert "now fraud_suspected" in problems["reason"]
+@pytest.mark.parametrize("reason", ["fraudulent", ReturnReason("fraudulent"), ReturnReason.FRAUD_SUSPECTED])
+def test_an_older_spelling_is_sent_as_the_current_one(reason: str) -> None:
+    """It is the same word, as a string and as an enum value."""
+    request = requests.reasoned_request(requests.RETURN, "instant_payment_1", reason, None, "k")
+    assert orjson.loads(request.body or b"") == {"reason": "fraud_suspected"}
 
 
 @pytest.mark.parametrize("bad", ["instant_payment_1/cancel", "event_1", "", None, "instant_payment_1?x=1"])
