@@ -11,6 +11,9 @@ from leadpay.config import Timeouts as Timeouts
 from leadpay.converter import make_converter as make_converter
 from leadpay.converter import structure as structure
 from leadpay.converter import unstructure as unstructure
+from leadpay.enums import AccountNumberStatus as AccountNumberStatus
+from leadpay.enums import CounterpartyFilter as CounterpartyFilter
+from leadpay.enums import CounterpartyFilterLiteral as CounterpartyFilterLiteral
 from leadpay.enums import CounterpartyStatus as CounterpartyStatus
 from leadpay.enums import CounterpartyStatusLiteral as CounterpartyStatusLiteral
 from leadpay.enums import CurrencyCode as CurrencyCode
@@ -60,11 +63,16 @@ from leadpay.errors import UnprocessableEntityError as UnprocessableEntityError
 from leadpay.errors import WebhookError as WebhookError
 from leadpay.inbox import open_inbox as open_inbox
 from leadpay.models import AccessToken as AccessToken
+from leadpay.models import AccountNumber as AccountNumber
+from leadpay.models import AccountNumberEvent as AccountNumberEvent
 from leadpay.models import Agent as Agent
+from leadpay.models import AllowedCounterparty as AllowedCounterparty
 from leadpay.models import Availability as Availability
 from leadpay.models import Cents as Cents
+from leadpay.models import CounterpartyControls as CounterpartyControls
 from leadpay.models import Event as Event
 from leadpay.models import InstantPayment as InstantPayment
+from leadpay.models import InstantPaymentControls as InstantPaymentControls
 from leadpay.models import InstantPaymentEvent as InstantPaymentEvent
 from leadpay.models import Party as Party
 from leadpay.models import PaymentIdentifiers as PaymentIdentifiers

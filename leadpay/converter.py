@@ -21,6 +21,7 @@ msgspec parses and writes the JSON: it keeps integers of any size exact, which o
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
@@ -31,7 +32,7 @@ import msgspec
 
 from leadpay.enums import EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.models import MAX_AMOUNT, Event, InstantPaymentEvent, Model
+from leadpay.models import MAX_AMOUNT, AccountNumberEvent, Event, InstantPaymentEvent, Model
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -41,6 +42,7 @@ E = TypeVar("E", bound=OpenEnum)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _INSTANT_PAYMENT: Final = "instant_payment."
+_ACCOUNT_NUMBER: Final = "account_number."
 
 _JSON_NAMES: Final[dict[type, str]] = {
     type(None): "null",
@@ -134,7 +136,7 @@ def read(body: bytes, cls: type[M]) -> M:
 
 
 def structure_event(data: Any) -> Event:
-    """Read JSON data into an event: an InstantPaymentEvent if the object is an instant payment.
+    """Read JSON data into an event: an InstantPaymentEvent or an AccountNumberEvent if it is about one.
 
     Raises:
         MalformedResponseError: as ``structure``. An object of a kind that we don't know yet is kept as JSON data.
@@ -146,6 +148,10 @@ def structure_event(data: Any) -> Event:
         except MalformedResponseError:
             if EventType(name).is_known:
                 raise
+    elif isinstance(name, str) and name.startswith(_ACCOUNT_NUMBER):
+        # The bank's description requires no field of an account number, so one that lacks some is no error.
+        with suppress(MalformedResponseError):
+            return structure(data, AccountNumberEvent)
     return structure(data, Event)
 
 
@@ -218,6 +224,10 @@ def _array(value: Any) -> list[Any]:
     return value
 
 
+def _strings(value: Any) -> dict[str, str]:
+    return {key: _string(text) for key, text in _object(value).items()}
+
+
 def _open_enum(cls: type[E]) -> Callable[[Any], E]:
     return lambda value: cls(_string(value))
 
@@ -233,6 +243,7 @@ _LEAVES: Final[Mapping[Any, Callable[[Any], Any]]] = {
     int: _integer,
     datetime: _time,
     Any: _object,  # the object of another product's event
+    Mapping[str, str]: _strings,
 }
 
 
@@ -466,7 +477,7 @@ def _unstructure_hook(cls: type[Model], converter: "Converter") -> Callable[[Any
     overrides: dict[str, Any] = {"_unknown_fields": override(omit=True)}
     for name, key, hint, _ in _fields(cls):
         # JSON data stays as it is: to walk through what is nested deeply would exhaust the stack.
-        hook = _same if hint is Any else None
+        hook = _same if hint in (Any, Mapping[str, str]) else None
         overrides[name] = override(rename=key, unstruct_hook=hook)
     write = make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **overrides)
     return lambda model: {**write(model), **model.unknown_fields}

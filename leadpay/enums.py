@@ -243,12 +243,41 @@ class EventType(OpenEnum):
     FUNDING_REJECTED = "funding.rejected"
 
     @property
+    def is_account_number(self) -> bool:
+        """Whether the event is about an account number, of a kind that we know or not."""
+        return self._value_.startswith("account_number.")
+
+    @property
     def is_instant_payment(self) -> bool:
         """Whether the event is about an instant payment, of a kind that we know or not."""
         return self._value_.startswith("instant_payment.")
 
 
+class AccountNumberStatus(OpenEnum):
+    """Whether an account number can be used: only an ``active`` one sends and receives."""
+
+    UNASSIGNED = "unassigned"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    CANCELED = "canceled"
+
+
+class CounterpartyFilter(OpenEnum):
+    """Which counterparties an account number admits."""
+
+    ACCEPT_ALL = "accept_all"
+    REJECT_ALL = "reject_all"
+    ALLOWLIST_ONLY = "allowlist_only"
+
+
 # The same values as Literal types, for arguments: a type checker refuses any other value.
+
+CounterpartyFilterLiteral: TypeAlias = Literal[
+    "accept_all",
+    "reject_all",
+    "allowlist_only",
+]
+"""A counterparty filter that an account number can be given."""
 
 DirectionLiteral: TypeAlias = Literal[
     "outgoing",

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from leadpay.enums import (
+    AccountNumberStatus,
+    CounterpartyFilter,
     CounterpartyStatus,
     CurrencyCode,
     Direction,
@@ -290,3 +292,71 @@ class InstantPaymentEvent(Event):
     def payment_id(self) -> str:
         """The payment's ID."""
         return self.object.id
+
+
+# Account numbers.
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class AllowedCounterparty(Model):
+    """An account on an allow-list: ``account_number`` has 8 to 17 letters and digits, ``routing_number`` 9 digits."""
+
+    account_number: str = attrs.field(repr=False)
+    routing_number: str
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class CounterpartyControls(Model):
+    """Which counterparties are admitted in one direction. None stands for a field that the bank did not send."""
+
+    counterparty_filter: CounterpartyFilter | None = None
+    """The bank's default is ``accept_all``."""
+    counterparty_account_numbers_allowlist: tuple[AllowedCounterparty, ...] | None = None
+    """Those that ``allowlist_only`` admits; it has no effect with another filter."""
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class InstantPaymentControls(Model):
+    """Which counterparties may pay in (``incoming``), and which may be paid (``outgoing``)."""
+
+    incoming: CounterpartyControls | None = None
+    outgoing: CounterpartyControls | None = None
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class AccountNumber(Model):
+    """An account number at Lead. Payments are sent from its ID, and received at its number."""
+
+    id: str
+    account_id: str
+    status: AccountNumberStatus
+    account_number: str | None = attrs.field(default=None, repr=False)
+    routing_number: str | None = None
+    client_customer_id: str | None = attrs.field(default=None, repr=False)
+    """Your own ID of the customer that it is assigned to."""
+    entity_id: str | None = None
+    instant_payment_controls: InstantPaymentControls | None = None
+    ach_controls: Any | None = attrs.field(default=None, repr=False, hash=False)
+    """The controls of another product as JSON data, like the next two."""
+    wire_controls: Any | None = attrs.field(default=None, repr=False, hash=False)
+    internal_transfer_controls: Any | None = attrs.field(default=None, repr=False, hash=False)
+    metadata: Mapping[str, str] | None = attrs.field(default=None, repr=False, hash=False)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it sends and receives."""
+        return self.status == AccountNumberStatus.ACTIVE
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class AccountNumberEvent(Event):
+    """Something that happened to an account number."""
+
+    object: AccountNumber = attrs.field(repr=False)
+
+    @property
+    def account_number(self) -> AccountNumber:
+        """The account number in its newest version."""
+        return self.object

@@ -24,9 +24,20 @@ from leadpay.converter import (
     structure_event,
     unstructure,
 )
-from leadpay.enums import EventType, Status
+from leadpay.enums import CounterpartyFilter, EventType, Status
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.models import AccessToken, Agent, Availability, Event, InstantPayment, InstantPaymentEvent, Party
+from leadpay.models import (
+    AccessToken,
+    AccountNumber,
+    AccountNumberEvent,
+    Agent,
+    Availability,
+    Event,
+    InstantPayment,
+    InstantPaymentEvent,
+    Party,
+)
+from tests.support.account_numbers import ACCOUNT_NUMBER, ALLOWED
 from tests.support.payments import FULL, PAYMENTS, as_meant
 
 
@@ -481,3 +492,40 @@ def test_invalid_json_is_refused_without_quoting_it(body: Any) -> None:
         decode(body)
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
+
+
+def test_an_account_number_is_read_and_written() -> None:
+    """Its controls are typed; those of other products and the metadata are kept as they came."""
+    number = structure(ACCOUNT_NUMBER, AccountNumber)
+    controls = number.instant_payment_controls
+    assert controls is not None
+    assert controls.incoming is not None
+    assert controls.incoming.counterparty_filter is CounterpartyFilter.ALLOWLIST_ONLY
+    [allowed] = controls.incoming.counterparty_account_numbers_allowlist or ()
+    assert (allowed.account_number, allowed.routing_number) == (ALLOWED, "111000111")
+    assert number.metadata == {"branch": "north"}
+    assert number.unknown_fields == {}
+    assert as_meant(unstructure(number)) == as_meant(ACCOUNT_NUMBER)
+
+
+def test_an_account_number_needs_its_ids_and_its_status() -> None:
+    """The bank's description requires no field; without these three, it is no account number."""
+    short = {key: ACCOUNT_NUMBER[key] for key in ("id", "account_id", "status")}
+    assert unstructure(structure(short, AccountNumber)) == short
+    assert problems(lambda: structure({"metadata": {"a": 1}}, AccountNumber)) == [
+        ("$.account_id", "required field missing"),
+        ("$.id", "required field missing"),
+        ("$.metadata", "must be a string, not an integer"),
+        ("$.status", "required field missing"),
+    ]
+
+
+def test_events_about_account_numbers_hold_one() -> None:
+    """Whatever happened to it; an object that is no account number is kept as JSON data."""
+    for name in ("account_number.created", "account_number.brand_new"):
+        event = structure_event(event_data(name, ACCOUNT_NUMBER))
+        assert isinstance(event, AccountNumberEvent)
+        assert event.account_number == structure(ACCOUNT_NUMBER, AccountNumber)
+        assert event.type.is_account_number
+        assert event.payment_id is None
+        assert type(structure_event(event_data(name, {"id": "x"}))) is Event

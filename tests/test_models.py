@@ -14,7 +14,8 @@ import pytest
 from leadpay.converter import structure, structure_event
 from leadpay.enums import EventType
 from leadpay.errors import InvalidRequestError
-from leadpay.models import MAX_AMOUNT, AccessToken, Event, InstantPayment, Model, Party, cents
+from leadpay.models import MAX_AMOUNT, AccessToken, AccountNumber, Event, InstantPayment, Model, Party, cents
+from tests.support.account_numbers import ACCOUNT_NUMBER, ALLOWED, CUSTOMER, NUMBER
 
 PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "payments.json").read_text())
 
@@ -147,3 +148,19 @@ def test_every_event_has_the_id_of_its_payment_or_none() -> None:
     assert structure_event({**data, "object": PAYMENTS["outgoing, just created"]}).payment_id == one.id
     when = datetime(2024, 3, 1, tzinfo=UTC)
     assert Event(id="event_1", event=EventType.ACH_POSTED, created_at=when, object={}).payment_id is None
+
+
+def test_an_account_number_shows_no_number_and_no_customer() -> None:
+    """Neither its own number nor those on its allow-lists are in a repr; metadata is not either."""
+    number = structure({**ACCOUNT_NUMBER, "nickname": "Gertrude"}, AccountNumber)
+    assert number.account_number == NUMBER
+    for private in (NUMBER, ALLOWED, CUSTOMER, "north", "Gertrude"):
+        assert private not in repr(number)
+    assert hash(number) == hash(copy.deepcopy(number))
+
+
+def test_only_an_active_account_number_is_active() -> None:
+    """A status that is not known is not taken for active."""
+    for status in ("unassigned", "inactive", "canceled", "frozen"):
+        assert not structure({**ACCOUNT_NUMBER, "status": status}, AccountNumber).is_active
+    assert structure(ACCOUNT_NUMBER, AccountNumber).is_active
