@@ -71,3 +71,9 @@ def requiring_psycopg() -> Iterator[None]:
 def schema_files(package: str, dialect: Dialect) -> "list[Traversable]":
     """List the numbered schema files of a package, oldest first."""
     return sorted(resources.files(package).joinpath("schema", dialect).iterdir(), key=lambda file: file.name)
+
+
+def version_table(package: str) -> str:
+    """Name the table with the versions of a package's schema: an inbox and an outbox may share a database."""
+    name = package.rpartition(".")[2]
+    return "leadpay_schema" if name == "inbox" else f"leadpay_{name}_schema"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from leadpay.errors import ConfigurationError
-from leadpay.storage import schema_files
+from leadpay.storage import schema_files, version_table
 
 if TYPE_CHECKING:
     from leadpay.storage.postgres.pool import Connection
@@ -23,24 +23,26 @@ async def upgrade(connection: "Connection", package: str) -> None:
         raise ConfigurationError("the inbox's database must be in UTF-8, so that every event can be kept")
     files = schema_files(package, "postgres")
     known = int(files[-1].name[:4])
-    version = await _version(connection)
+    table = version_table(package)
+    version = await _version(connection, table)
     if version < known:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,))
             # CREATE looks at what is there now; a lookup by name may use what this session has cached.
-            await connection.execute("CREATE TABLE IF NOT EXISTS leadpay_schema (version integer PRIMARY KEY)")
-            version = await _version(connection)
+            await connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (version integer PRIMARY KEY)".encode())
+            version = await _version(connection, table)
             for file in files[version:]:
                 await connection.execute(file.read_text(encoding="utf-8").encode())
-                await connection.execute("INSERT INTO leadpay_schema VALUES (%s)", (int(file.name[:4]),))
+                await connection.execute(f"INSERT INTO {table} VALUES (%s)".encode(), (int(file.name[:4]),))  # noqa: S608 - our own table
     if version > known:
         raise ConfigurationError(f"the database has schema {version}, and this leadpay knows {known}: upgrade leadpay")
 
 
-async def _version(connection: "Connection") -> int:
-    # Reads only, so that a role without CREATE can open an inbox whose schema is there.
-    found = await (await connection.execute("SELECT to_regclass('leadpay_schema') IS NOT NULL")).fetchone()
+async def _version(connection: "Connection", table: str) -> int:
+    # Reads only, so that a role without CREATE can open a store whose schema is there.
+    found = await (await connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,))).fetchone()
     if found != (True,):
         return 0
-    row = await (await connection.execute("SELECT coalesce(max(version), 0) FROM leadpay_schema")).fetchone()
+    latest = f"SELECT coalesce(max(version), 0) FROM {table}".encode()  # noqa: S608 - our own table
+    row = await (await connection.execute(latest)).fetchone()
     return 0 if row is None else int(row[0])
