@@ -81,6 +81,15 @@ class WebhookReceived(NamedTuple):
     seconds: float
 
 
+class SecretMatched(NamedTuple):
+    """A signing secret verified a webhook."""
+
+    fingerprint: str
+    """Names the secret without showing it; see ``leadpay secrets``."""
+    position: int
+    """Its place among the configured secrets, counted from 1; every other than the first is an older one."""
+
+
 class HandlerStarted(NamedTuple):
     """A handler run starts."""
 
@@ -128,6 +137,7 @@ Observation: TypeAlias = (
     | AttemptEnded
     | CallEnded
     | WebhookReceived
+    | SecretMatched
     | HandlerStarted
     | HandlerEnded
     | DeadLettered

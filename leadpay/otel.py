@@ -41,6 +41,7 @@ from leadpay.instrumentation import (
     HandlerStarted,
     InboxMeasured,
     Observation,
+    SecretMatched,
     WebhookReceived,
 )
 
@@ -155,10 +156,8 @@ class Telemetry:
                 self._start_handler(observation)
             case HandlerEnded():
                 self._end_handler(observation)
-            case DeadLettered():
-                self._instruments.dead_letters.add(1, _handler_attributes(observation.event_type, observation.handler))
-            case InboxMeasured():
-                self._instruments.measure(observation)
+            case DeadLettered() | InboxMeasured() | SecretMatched():
+                self._instruments.record(observation)
 
     # The client.
 
@@ -305,6 +304,10 @@ class _Instruments:
             "lead.webhook.signature_failures", "{webhook}", "Webhooks refused for their signature, by reason"
         )
         self.duplicates = meter.create_counter("lead.webhook.duplicates", "{webhook}", "Events that came again")
+        self.secrets = meter.create_counter("lead.webhook.verifications", "{webhook}", "Webhooks by signing secret")
+        self.secret_times = meter.create_gauge(
+            "lead.webhook.secret.last_verified", "s", "When a signing secret last verified a webhook, since 1970"
+        )
         self.dead_letters = meter.create_counter(
             "lead.inbox.dead_letters", "{event}", "Handlers that gave up on an event"
         )
@@ -321,10 +324,21 @@ class _Instruments:
         if observation.result == "duplicate":
             self.duplicates.add(1)
 
-    def measure(self, observation: InboxMeasured) -> None:
-        self.waiting.set(observation.waiting)
-        self.dead.set(observation.dead)
-        self.oldest.set(observation.oldest_waiting_seconds or 0.0)
+    def record(self, observation: DeadLettered | InboxMeasured | SecretMatched) -> None:
+        match observation:
+            case DeadLettered():
+                self.dead_letters.add(1, _handler_attributes(observation.event_type, observation.handler))
+            case InboxMeasured():
+                self.waiting.set(observation.waiting)
+                self.dead.set(observation.dead)
+                self.oldest.set(observation.oldest_waiting_seconds or 0.0)
+            case SecretMatched():
+                secret: Attributes = {
+                    "lead.secret.fingerprint": observation.fingerprint,
+                    "lead.secret.position": observation.position,
+                }
+                self.secrets.add(1, secret)
+                self.secret_times.set(time_ns() // 10**9, secret)
 
 
 def _request(call: CallStarted) -> Attributes:

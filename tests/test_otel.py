@@ -5,6 +5,7 @@ import contextvars
 import gc
 import runpy
 import sys
+import time
 import weakref
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from leadpay.instrumentation import (
     HandlerEnded,
     HandlerStarted,
     InboxMeasured,
+    SecretMatched,
     WebhookReceived,
 )
 from leadpay.otel import Recent, Telemetry
@@ -243,6 +245,16 @@ def test_a_failing_handler_is_an_error_and_a_deferring_one_is_not(recorded: Reco
     found = [one for _, one in recorded.points()["messaging.process.duration"]]
     assert [one["messaging.destination.name"] for one in found] == [POSTED, "_OTHER"]
     assert [one["lead.handler.status"] for one in found] == ["failed", "deferred"]
+
+
+def test_verifications_are_counted_by_secret(recorded: RecordedTelemetry) -> None:
+    """By its fingerprint and its position, with the time of the last one."""
+    notify(recorded.telemetry, SecretMatched("9ccd2ba5", 2), SecretMatched("9ccd2ba5", 2))
+    secret = {"lead.secret.fingerprint": "9ccd2ba5", "lead.secret.position": 2}
+    assert recorded.points()["lead.webhook.verifications"] == [(2, secret)]
+    [(when, found)] = recorded.points()["lead.webhook.secret.last_verified"]
+    assert found == secret
+    assert 0 <= time.time() - when < 60
 
 
 def test_the_inbox_is_measured_and_dead_letters_are_counted(recorded: RecordedTelemetry) -> None:

@@ -21,9 +21,11 @@ from leadpay.cli import (
     payments,
     plugins,
     sandbox,
+    secrets,
     serve,
     trigger,
 )
+from leadpay.cli.options import exposed_secrets
 from leadpay.cli.output import print_line
 from leadpay.errors import LeadError
 
@@ -47,12 +49,16 @@ app.command(payments.payments)
 app.command(events.events)
 app.command(inbox.inbox)
 app.command(backfill.backfill)
+app.command(secrets.secrets)
 app.register_install_completion_command(help="Install completion of commands and options for your shell.")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. An error that the user can fix is printed as one line, without a traceback."""
-    command, bound, *_ = app.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for warning in exposed_secrets(given):
+        print_line(f"leadpay: WARNING: {warning}", file=sys.stderr)
+    command, bound, *_ = app.parse_args(given)
     try:
         result: Any = command(*bound.args, **bound.kwargs)
         if asyncio.iscoroutine(result):

@@ -1,8 +1,12 @@
 """Options that several commands have."""
 
-from typing import Annotated, Final
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from leadpay.client import LeadClient
 from leadpay.config import Settings, Timeouts
@@ -15,7 +19,48 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
 
-WebhookSecret = Annotated[str | None, Parameter(env_var="LEAD_WEBHOOK_SECRETS")]
+
+def read_secret(_: Any, tokens: Sequence[Token]) -> str:
+    """Read ``@FILE`` and ``-`` of an option that takes a secret, which should not be on the command line itself.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    token = tokens[0]
+    if token.source == "cli" and (token.value == "-" or token.value.startswith("@")):
+        try:
+            text = sys.stdin.read() if token.value == "-" else Path(token.value[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ValueError(f"{token.value} cannot be read: {type(error).__name__}") from None
+        return ",".join(text.split())
+    return token.value
+
+
+WebhookSecret = Annotated[str | None, Parameter(env_var="LEAD_WEBHOOK_SECRETS", converter=read_secret)]
+
+ClientSecret = Annotated[str | None, Parameter(env_var="LEAD_CLIENT_SECRET", converter=read_secret)]
+
+SECRET_OPTIONS: Final = {
+    "--secret": "LEAD_WEBHOOK_SECRETS",
+    "--webhook-secret": "LEAD_WEBHOOK_SECRETS",
+    "--client-secret": "LEAD_CLIENT_SECRET",
+}
+"""Options whose value is a secret, and the environment variable to use instead."""
+
+_PASSWORD: Final = re.compile(r"\w+://[^/@\s:]*:[^/@\s]+@|\bpassword\s*=", re.IGNORECASE)
+"""A URL or a connection string that holds a password."""
+
+
+def exposed_secrets(arguments: Sequence[str]) -> Iterator[str]:
+    """Warn of secrets on the command line, which every user of the machine can read, and the shell's history keeps."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, has_value, value = argument.partition("=")
+        if name in SECRET_OPTIONS:
+            given = value if has_value else following
+            if given and given != "-" and not given.startswith("@"):
+                yield f"{name}: others can read a secret on the command line; set {SECRET_OPTIONS[name]}, or give @FILE"
+        elif _PASSWORD.search(argument):
+            yield "others can read a password on the command line; set LEAD_INBOX, or use ~/.pgpass"
 
 
 TIMEOUTS: Final = Timeouts(deadline=10.0)
@@ -55,5 +100,5 @@ def signing_secret(secret: str | None) -> str:
     """
     secrets = split_secrets(secret)
     if not secrets:
-        raise ConfigurationError("no signing secret given: pass --secret, or set LEAD_WEBHOOK_SECRETS")
+        raise ConfigurationError("no signing secret given: set LEAD_WEBHOOK_SECRETS, or pass --secret @FILE")
     return secrets[0]

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from leadpay.cli.options import WebhookSecret
+from leadpay.cli.options import ClientSecret, WebhookSecret
 from leadpay.cli.output import print_line
 from leadpay.cli.signals import stop_event
 from leadpay.errors import ConfigurationError
@@ -41,7 +41,7 @@ async def sandbox(
     webhook_url: Annotated[str | None, Parameter(env_var="LEAD_WEBHOOK_URL")] = None,
     webhook_secret: WebhookSecret = None,
     client_id: Annotated[str | None, Parameter(env_var="LEAD_CLIENT_ID")] = None,
-    client_secret: Annotated[str | None, Parameter(env_var="LEAD_CLIENT_SECRET")] = None,
+    client_secret: ClientSecret = None,
     delay: Annotated[float, Parameter(env_var="LEAD_SANDBOX_DELAY")] = 1.0,
     clock: Literal["real", "manual"] = "real",
     strict: bool = False,

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -13,6 +13,7 @@ from leadpay.inbox.store import Claim, EventState, HandlerRun, Stats, StoredEven
 from leadpay.models import Event
 from leadpay.storage import Lease
 from leadpay.webhooks.dispatcher import Dispatcher
+from leadpay.webhooks.secrets import SecretUse
 
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
@@ -83,6 +84,14 @@ class Queries(Protocol[C_contra]):
 
     def set_watermark(self, connection: C_contra, *, time: datetime) -> Result[None]:
         """Move the watermark."""
+        ...
+
+    def record_secrets(self, connection: C_contra, *, uses: Sequence[SecretUse]) -> Result[None]:
+        """Add to what is known of secrets."""
+        ...
+
+    def secrets(self, connection: C_contra) -> Result[list[SecretUse]]:
+        """List what is known of secrets."""
         ...
 
 
@@ -244,3 +253,11 @@ class DatabaseInbox(ABC, Generic[C]):
     async def set_watermark(self, time: datetime) -> None:
         """Move the watermark, forwards only."""
         await self._run(partial(self._queries.set_watermark, time=time))
+
+    async def record_secrets(self, uses: Sequence[SecretUse]) -> None:
+        """Add to what is known of signing secrets."""
+        await self._run(partial(self._queries.record_secrets, uses=uses))
+
+    async def secrets(self) -> list[SecretUse]:
+        """List what is known of signing secrets, from all receivers."""
+        return await self._run(self._queries.secrets, writes=False)

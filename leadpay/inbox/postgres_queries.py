@@ -15,6 +15,7 @@ from leadpay.inbox.store import Claim, EventState, HandlerRun, RunFinishedError,
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.storage.postgres.encoding import EPOCH, MICROSECOND, date, escaped, key, plain, utc, within
+from leadpay.webhooks.secrets import SecretUse
 
 if TYPE_CHECKING:
     from psycopg import AsyncCursor
@@ -190,6 +191,19 @@ WATERMARK: Final = "SELECT time AT TIME ZONE 'UTC' FROM leadpay_watermark"
 SET_WATERMARK: Final = """
 INSERT INTO leadpay_watermark AS old (time) VALUES (%(time)s)
 ON CONFLICT (one) DO UPDATE SET time = greatest(old.time, excluded.time)"""
+
+# In the order of fingerprints, so that two receivers cannot deadlock.
+RECORD_USES: Final = """
+INSERT INTO leadpay_secrets AS old (fingerprint, first_seen_at, last_verified_at, verified)
+SELECT * FROM unnest(%(names)s::text[], %(first)s::timestamptz[], %(last)s::timestamptz[], %(counts)s::bigint[])
+    AS given (fingerprint, first_seen_at, last_verified_at, verified) ORDER BY fingerprint
+ON CONFLICT (fingerprint) DO UPDATE SET
+    last_verified_at = greatest(old.last_verified_at, excluded.last_verified_at),
+    verified = old.verified + excluded.verified"""
+
+USES: Final = """
+SELECT fingerprint, first_seen_at AT TIME ZONE 'UTC', last_verified_at AT TIME ZONE 'UTC', verified
+FROM leadpay_secrets"""
 
 
 def row(event: Event, body: bytes, received_at: datetime) -> tuple[Any, ...]:
@@ -370,6 +384,25 @@ class PostgresQueries:
     async def set_watermark(self, connection: "Connection", *, time: datetime) -> None:
         """Move the watermark, forwards only."""
         await connection.execute(SET_WATERMARK, {"time": within(time)})
+
+    async def record_secrets(self, connection: "Connection", *, uses: Sequence[SecretUse]) -> None:
+        """Add to what is known of secrets."""
+        given = {
+            "names": [use.fingerprint for use in uses],
+            "first": [use.first_seen_at for use in uses],
+            "last": [use.last_verified_at for use in uses],
+            "counts": [use.verified for use in uses],
+        }
+        await connection.execute(RECORD_USES, given)
+
+    async def secrets(self, connection: "Connection") -> list[SecretUse]:
+        """List what is known of secrets."""
+        return [
+            SecretUse(
+                fingerprint=name, first_seen_at=utc(first), last_verified_at=last and utc(last), verified=verified
+            )
+            for name, first, last, verified in await (await connection.execute(USES)).fetchall()
+        ]
 
     def _now(self, now: float) -> datetime | None:
         return None if self._database_clock else date(now)

@@ -3,7 +3,7 @@
 Every function takes a connection that is in a transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ from leadpay.inbox.database import PAGE
 from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, RunFinishedError, Stats, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import Lease, LeaseLostError
+from leadpay.webhooks.secrets import SecretUse
 
 if TYPE_CHECKING:
     import sqlite3
@@ -98,6 +99,14 @@ WATERMARK: Final = "SELECT time FROM leadpay_watermark"
 
 SET_WATERMARK: Final = """
 INSERT INTO leadpay_watermark VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET time = max(time, excluded.time)"""
+
+RECORD_USE: Final = """
+INSERT INTO leadpay_secrets (fingerprint, first_seen_at, last_verified_at, verified) VALUES (?, ?, ?, ?)
+ON CONFLICT (fingerprint) DO UPDATE SET
+    last_verified_at = nullif(max(coalesce(last_verified_at, -1), coalesce(excluded.last_verified_at, -1)), -1),
+    verified = verified + excluded.verified"""
+
+USES: Final = "SELECT fingerprint, first_seen_at, last_verified_at, verified FROM leadpay_secrets"
 
 
 # The functions that execute them.
@@ -243,6 +252,26 @@ def watermark(connection: "sqlite3.Connection") -> datetime | None:
 def set_watermark(connection: "sqlite3.Connection", *, time: datetime) -> None:
     """Move the watermark, forwards only."""
     connection.execute(SET_WATERMARK, (_micro(time),))
+
+
+def record_secrets(connection: "sqlite3.Connection", *, uses: Sequence[SecretUse]) -> None:
+    """Add to what is known of secrets."""
+    for use in uses:
+        last = None if use.last_verified_at is None else _micro(use.last_verified_at)
+        connection.execute(RECORD_USE, (use.fingerprint, _micro(use.first_seen_at), last, use.verified))
+
+
+def secrets(connection: "sqlite3.Connection") -> list[SecretUse]:
+    """List what is known of secrets."""
+    return [
+        SecretUse(
+            fingerprint=name,
+            first_seen_at=_time(first),
+            last_verified_at=None if last is None else _time(last),
+            verified=verified,
+        )
+        for name, first, last, verified in connection.execute(USES)
+    ]
 
 
 def _event(connection: "sqlite3.Connection", row: Any) -> StoredEvent:

@@ -9,6 +9,7 @@ import attrs
 
 from leadpay.models import Event
 from leadpay.storage import Lease
+from leadpay.webhooks.secrets import SecretUse
 
 if TYPE_CHECKING:
     from leadpay.webhooks.dispatcher import Dispatcher
@@ -222,6 +223,14 @@ class Inbox(Protocol):
 
     async def set_watermark(self, time: datetime) -> None:
         """Move the watermark, forwards only."""
+        ...
+
+    async def record_secrets(self, uses: Sequence[SecretUse]) -> None:
+        """Add to what is known of signing secrets: counts are summed up, and the latest time counts."""
+        ...
+
+    async def secrets(self) -> Sequence[SecretUse]:
+        """List what is known of signing secrets, from all receivers."""
         ...
 
     async def __aenter__(self) -> Self:

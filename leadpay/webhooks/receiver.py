@@ -16,6 +16,7 @@ from leadpay.webhooks.context import Context
 from leadpay.webhooks.dispatcher import Dispatcher
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.router import WebhookRouter
+from leadpay.webhooks.secrets import SecretRecorder, SecretStore
 from leadpay.webhooks.signature import HEADER, TOLERANCE_MS, Secrets, Verifier
 
 if TYPE_CHECKING:
@@ -117,12 +118,16 @@ class WebhookReceiver:
         self.max_body_bytes = max_body_bytes
         self.counts: Counter[str] = Counter()
         """How often each result occurred: ``accepted``, ``duplicate``, ``failed``, and each reason for a refusal."""
-        self._verifier = Verifier(_check_secrets(secrets))
+        checked = _check_secrets(secrets)
+        self._verifier = Verifier(checked)
         self._inbox = inbox
         self._client = client
         self._tolerance_ms = tolerance_ms
         self._max_simultaneous = max_simultaneous
         self._clock = clock or SystemClock()
+        self._secrets = SecretRecorder(
+            checked, store=inbox if isinstance(inbox, SecretStore) else None, clock=self._clock, observer=observer
+        )
         self._observer = observer
         self._deduplicator = _Deduplicator()
         self._work = work
@@ -153,6 +158,8 @@ class WebhookReceiver:
             verified = self._verifier.verify(body, header, now_ms=int(now * 1000), tolerance_ms=self._tolerance_ms)
             if verified.secret_index:
                 self.counts["older_secret"] += 1
+            if verified.secret_index or self._secrets.is_needed:
+                self._secrets.record(verified.secret_index, now)
             event = parse(body)
         except SignatureError as error:
             # If only the age is wrong, the bank's own webhook is refused: a clock or the tolerance is wrong.
@@ -231,6 +238,8 @@ class WebhookReceiver:
             try:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(self.dispatcher)
+                    await self._secrets.start()
+                    stack.push_async_callback(self._secrets.stop)
                     if self._inbox is not None and self._work:
                         await stack.enter_async_context(self._inbox.worker(self.dispatcher, client=self._client))
                     self._stack = stack.pop_all()

@@ -96,10 +96,11 @@ def test_a_missing_secret_is_one_line(exit_code_of: ExitCode, capsys: pytest.Cap
 
 
 def test_an_address_that_cannot_be_bound_is_one_line(
-    exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]
+    exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is exit code 2, without a traceback."""
-    assert exit_code_of("serve", ROUTER, "--secret", "whsec_1", "--host", "203.0.113.1") == 2
+    monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", "whsec_1")
+    assert exit_code_of("serve", ROUTER, "--host", "203.0.113.1") == 2
     err = capsys.readouterr().err
     assert err.startswith("leadpay: ")
     assert err.count("\n") == 1

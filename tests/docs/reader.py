@@ -34,7 +34,7 @@ PORTS = ("8080", "8765")
 DATABASE = "postgresql://leadpay:secret@db.example/leadpay"
 """The database that the pages use."""
 
-REPEATABLE = {"payments", "events", "stats", "list", "show", "examples/traces.py"}
+REPEATABLE = {"payments", "events", "stats", "list", "show", "secrets", "examples/traces.py"}
 """Commands that are run again until they print what is expected: what they show takes a moment to become true."""
 
 REPEAT_SECONDS = 5.0

@@ -8,6 +8,7 @@ import pytest
 from leadpay.inbox import EventState, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context
+from leadpay.webhooks.secrets import SecretUse
 from tests.support.inbox import NOW, RECEIVED, Bench, event_of
 
 
@@ -232,3 +233,23 @@ async def test_the_watermark_only_goes_forward(bench: Bench) -> None:
     for moment in (RECEIVED + timedelta(microseconds=1), RECEIVED, RECEIVED - timedelta(days=1)):
         await bench.inbox.set_watermark(moment)
         assert await bench.inbox.watermark() == RECEIVED + timedelta(microseconds=1)
+
+
+@pytest.mark.asyncio
+async def test_the_use_of_secrets_is_summed_up(bench: Bench) -> None:
+    """The first time that one was seen stays, the latest verification counts, and counts add up."""
+    assert await bench.inbox.secrets() == []
+
+    def use(name: str, minute: int, last: int | None, verified: int) -> SecretUse:
+        at = None if last is None else RECEIVED + timedelta(minutes=last)
+        first = RECEIVED + timedelta(minutes=minute)
+        return SecretUse(fingerprint=name, first_seen_at=first, last_verified_at=at, verified=verified)
+
+    await bench.inbox.record_secrets([use("b", 1, None, 0), use("a", 1, 1, 2)])
+    await bench.inbox.record_secrets([use("a", 2, None, 0), use("b", 2, None, 0)])
+    await bench.inbox.record_secrets([use("a", 3, 0, 3), use("c", 3, 3, 1)])
+    assert sorted(await bench.inbox.secrets(), key=lambda one: one.fingerprint) == [
+        use("a", 1, 1, 5),
+        use("b", 1, None, 0),
+        use("c", 3, 3, 1),
+    ]

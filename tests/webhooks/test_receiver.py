@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from leadpay.errors import ConfigurationError, RouterError
-from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observation, WebhookReceived
+from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observation, SecretMatched, WebhookReceived
 from leadpay.webhooks import receiver as module
 from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.receiver import WebhookReceiver
@@ -363,7 +363,7 @@ async def test_a_webhook_and_its_handlers_are_observed(clock: Any, make_body: Bo
     receiver = WebhookReceiver(router, secrets=SECRET, clock=clock, observer=observations.append)
     body = make_body()
     assert await receiver.receive(body=body, headers=signed(body)) == 500
-    assert [type(one) for one in observations] == [*[HandlerStarted, HandlerEnded] * 4, WebhookReceived]
+    assert [type(one) for one in observations] == [SecretMatched, *[HandlerStarted, HandlerEnded] * 4, WebhookReceived]
     ends = [one for one in observations if isinstance(one, HandlerEnded)]
     assert [(one.status, one.error) for one in ends] == [
         ("succeeded", None),
@@ -371,7 +371,7 @@ async def test_a_webhook_and_its_handlers_are_observed(clock: Any, make_body: Bo
         ("deferred", None),
         ("discarded", None),
     ]
-    assert all(one.started is start for one, start in zip(ends, observations[:8:2], strict=True))
+    assert all(one.started is start for one, start in zip(ends, observations[1:9:2], strict=True))
     assert (ends[0].started.event_id, ends[0].started.event_type) == ("event_1", "instant_payment.posted")
     received = observations[-1]
     assert isinstance(received, WebhookReceived)
