@@ -14,11 +14,13 @@ from uuid import UUID
 import attrs
 
 from leadpay.sandbox import scenarios, transitions
+from leadpay.sandbox.account_numbers import AccountNumbers
 from leadpay.sandbox.business_days import incoming_deadline
 from leadpay.sandbox.constants import REJECTION_REASONS, REQUEST_REASONS, RETURN_REASONS
 from leadpay.sandbox.ledger import HOME_ROUTING_NUMBER, Ledger
 from leadpay.sandbox.models import (
     Account,
+    AccountNumber,
     Event,
     IncomingOrder,
     Payment,
@@ -65,6 +67,7 @@ class Bank:
         on_event: Callable[[Event], object] = _ignore,
     ) -> None:
         self.ledger = Ledger(strict=strict)
+        self.account_numbers = AccountNumbers(self.ledger, self._now, self._new_id, self._tell)
         self.payments: Collection[Payment] = Collection()
         self.events: Collection[Event] = Collection()
         self.timers = Timers()
@@ -111,6 +114,10 @@ class Bank:
             raise not_found(payment_id)
         return payment
 
+    def subject(self, event: Event) -> Payment | AccountNumber:
+        """The newest version of the object that an event is about."""
+        return self.payments.get(event.object_id) or self.account_numbers.get(event.object_id)
+
     def check_availability(self, routing_number: str) -> bool:
         """Whether a bank can receive instant payments.
 
@@ -125,9 +132,11 @@ class Bank:
         """Make an outgoing payment.
 
         Raises:
-            ApiProblem: 403, the account number was not opened (at a strict bank).
+            ApiProblem: 403, the account number was not opened (at a strict bank); 422, it is not active, or its
+                controls do not admit the creditor.
         """
         account = self.ledger.find(order.account_number_id)
+        self.account_numbers.check_sending(account, order.creditor, order.creditor_agent)
         outcome = scenarios.of_outgoing(order.creditor.account_number, order.creditor_agent)
         payment = attrs.evolve(
             self._new_payment(account, "outgoing", order.amount),
@@ -154,10 +163,11 @@ class Bank:
         An active return request is accepted once Lead has validated the return: at its first change of state.
 
         Raises:
-            ApiProblem: 404; or see :func:`transitions.check_return`.
+            ApiProblem: 404; 422, the account number is not active; or see :func:`transitions.check_return`.
         """
         original = self.retrieve(payment_id)
         transitions.check_return(original, self._returned(original))
+        self.account_numbers.check_active(original.account)
         payment = attrs.evolve(
             self._new_payment(original.account, "outgoing", original.amount),
             creditor=original.debtor,
@@ -343,6 +353,11 @@ class Bank:
         now = self._now()
         payment = attrs.evolve(payment, created_at=now, updated_at=now)
         steps = self._outcome("incoming", default).steps
+        reason = self.account_numbers.reason_to_reject(
+            payment.account, payment.debtor, payment.debtor_agent, is_return=payment.return_ is not None
+        )
+        if reason is not None:
+            steps = (scenarios.reject("lead", reason),)
         self.payments.put(payment)
         self._steps[payment.id] = tuple(step for step in steps if step.kind in _INCOMING_STEPS)
         self._run_next_step(payment.id)
@@ -386,6 +401,9 @@ class Bank:
 
     def _post(self, payment: Payment) -> None:
         outgoing = payment.direction == "outgoing"
+        if not self.account_numbers.is_active(payment.account):
+            self._reject(payment, scenarios.reject("lead", "account_number_incorrect"))
+            return
         if outgoing and not self.ledger.covers(payment.account, payment.amount):
             self._reject(payment, scenarios.reject("lead", "non_sufficient_funds"))
             return
@@ -459,7 +477,10 @@ class Bank:
         return changed
 
     def _emit(self, name: str, payment: Payment) -> None:
-        event = Event(self._new_id("event"), f"instant_payment.{name}", payment.id, self._now())
+        self._tell(f"instant_payment.{name}", payment.id)
+
+    def _tell(self, event_type: str, object_id: str) -> None:
+        event = Event(self._new_id("event"), event_type, object_id, self._now())
         self.events.put(event)
         self._on_event(event)
 

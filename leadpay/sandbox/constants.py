@@ -9,6 +9,7 @@ COUNTERPARTY_STATUSES: Final = ("posted", "under_review", "rejected")
 RETURN_REQUEST_STATUSES: Final = ("pending", "response_needed", "accepted", "rejected")
 REJECTED_BY: Final = ("lead", "network", "counterparty")
 RESOLVED_BY: Final = ("client", *REJECTED_BY)
+ACCOUNT_NUMBER_STATUSES: Final = ("active", "inactive", "canceled", "unassigned")
 CURRENCIES: Final = ("USD",)
 
 REJECTION_REASONS: Final[Mapping[str, str]] = {

@@ -168,7 +168,7 @@ class Deliverer:
             endpoint: the receiver.
             number: of the attempt, counted from 1.
         """
-        key = (endpoint, event.payment_id)
+        key = (endpoint, event.object_id)
         waiting = self._queues.get(key)
         if waiting is not None:
             waiting.append((event, number))

@@ -221,8 +221,10 @@ class HttpApi:
             return problem_response(problem)
 
     def _serve(self, operation: Operation, object_id: str, request: Request) -> Response:
-        key = _key(request) if operation.needs_key else None
-        body = _json_body(request) if operation.has_body else {}
+        takes_key = operation.takes_key and "idempotency-key" in request.headers
+        key = _key(request) if operation.needs_key or takes_key else None
+        has_body = operation.has_body or (operation.may_have_body and request.body)
+        body = _json_body(request) if has_body else {}
         given = OperationInput(object_id, body, request.query)
         if key is None:
             return self._run(operation, given)

@@ -1,5 +1,6 @@
 """Accounts and their balances. Pure. What leaves an account goes to the world outside, and comes from there."""
 
+from collections.abc import Callable
 from typing import Final
 
 from leadpay.sandbox.models import Account, Party
@@ -19,25 +20,38 @@ class Ledger:
         strict: whether an account number that was not opened is refused; otherwise it is opened when first used.
     """
 
-    __slots__ = ("_accounts", "_balances", "_outside", "strict")
+    __slots__ = ("_accounts", "_balances", "_outside", "on_open", "strict")
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
+        self.on_open: Callable[[Account], object] = lambda account: account
+        """Called with each account number that is opened."""
         self._accounts: dict[str, Account] = {}
         self._balances: dict[str, int] = {}
         self._outside = 0
 
-    def open(self, account_number_id: str, *, balance: int = OPENING_BALANCE, name: str = "Sandbox Account") -> Account:
+    def open(
+        self,
+        account_number_id: str,
+        *,
+        balance: int = OPENING_BALANCE,
+        name: str = "Sandbox Account",
+        account_id: str | None = None,
+    ) -> Account:
         """Open an account number, or give one that is open a new balance.
 
         Args:
             account_number_id: such as ``account_number_xyz123``.
             balance: in cents.
             name: the holder's name.
+            account_id: the account that it belongs to; one of its own if left out.
         """
-        suffix = account_number_id.removeprefix("account_number_")
-        holder = Party(name, f"{2_000_000_000 + len(self._accounts)}")
-        account = self._accounts.setdefault(account_number_id, Account(account_number_id, f"account_{suffix}", holder))
+        account = self._accounts.get(account_number_id)
+        if account is None:
+            account_id = account_id or f"account_{account_number_id.removeprefix('account_number_')}"
+            holder = Party(name, f"{2_000_000_000 + len(self._accounts)}")
+            account = self._accounts[account_number_id] = Account(account_number_id, account_id, holder)
+            self.on_open(account)
         self._outside += self._balances.get(account_number_id, 0) - balance
         self._balances[account_number_id] = balance
         return account

@@ -1,7 +1,8 @@
 """The records that the sandbox stores, and the orders that change them. Frozen, and free of JSON."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -31,6 +32,44 @@ class Account:
     """The account number object's ID."""
     account_id: str
     holder: Party
+
+
+@attrs.frozen(kw_only=True)
+class AccountNumber:
+    """An account number's current state."""
+
+    account: Account
+    status: str = "active"
+    controls: Mapping[str, Any] = attrs.field(repr=False)
+    """The JSON of the controls of each product, by name."""
+    metadata: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    client_customer_id: str | None = None
+    entity_id: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The account number object's ID."""
+        return self.account.id
+
+
+@attrs.frozen(kw_only=True)
+class AccountNumberChanges:
+    """What of an account number is to change; what is left out stays."""
+
+    controls: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    metadata: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class AccountNumberOrder:
+    """An account number that the client asks for."""
+
+    account_id: str
+    client_customer_id: str | None = None
+    entity_id: str | None = None
+    changes: AccountNumberChanges = AccountNumberChanges()
 
 
 class Rejection(NamedTuple):
@@ -117,11 +156,11 @@ class Payment:
 
 @attrs.frozen
 class Event:
-    """A change of a payment that the client is told of."""
+    """A change of a payment, or of an account number, that the client is told of."""
 
     id: str
     type: str
-    payment_id: str
+    object_id: str
     created_at: datetime
 
 

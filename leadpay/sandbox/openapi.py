@@ -6,7 +6,7 @@ Written anew, and equivalent in schema to what the bank publishes; made from the
 from collections.abc import Sequence
 from typing import Any
 
-from leadpay.sandbox import constants
+from leadpay.sandbox import constants, controls
 
 Json = dict[str, Any]
 
@@ -32,7 +32,11 @@ def _object(required: Sequence[str], **properties: Json) -> Json:
 _TIME: Json = {"type": "string", "format": "date-time"}
 _PAYMENT_ID = _text(pattern=r"^instant_payment_\w+$")
 _EVENT_ID = _text(pattern=r"^event_\w+$")
+_ACCOUNT_ID = _text(pattern=r"^account_\w+$")
 _ACCOUNT_NUMBER_ID = _text(pattern=r"^account_number_\w+$")
+_CUSTOMER_ID = _text(64)
+_ENTITY_ID = _text(pattern=r"^entity_[^\s]{1,33}$")
+_METADATA: Json = {"type": "object", "additionalProperties": _text()}
 _AMOUNT: Json = {"type": "integer", "format": "int64", "minimum": 0}
 _INFORMATION = _text(140)
 
@@ -45,7 +49,7 @@ def _payment() -> Json:
             *("debtor_agent", "payment_identifiers"),
         ],
         id=_PAYMENT_ID,
-        account_id=_text(pattern=r"^account_\w+$"),
+        account_id=_ACCOUNT_ID,
         account_number_id=_ACCOUNT_NUMBER_ID,
         direction=_choice(constants.DIRECTIONS),
         status=_choice(constants.STATUSES),
@@ -95,8 +99,26 @@ def _return_request() -> Json:
     )
 
 
+def _account_number() -> Json:
+    return _object(
+        [],
+        id=_ACCOUNT_NUMBER_ID,
+        account_id=_ACCOUNT_ID,
+        account_number=_text(),
+        routing_number=_text(),
+        client_customer_id=_CUSTOMER_ID,
+        entity_id=_ENTITY_ID,
+        status=_choice(constants.ACCOUNT_NUMBER_STATUSES),
+        metadata=_METADATA,
+        created_at=_TIME,
+        updated_at=_TIME,
+        **controls.SCHEMAS,
+    )
+
+
 def _schemas() -> Json:
     return {
+        "AccountNumber": _account_number(),
         "Payment": _payment(),
         "ReturnRequest": _return_request(),
         "Party": _object(["name", "account_number"], name=_text(35, 3), account_number=_text(17, 1)),
@@ -192,7 +214,7 @@ def _list_parameters(cursor: Json) -> list[Json]:
 def _payment_paths() -> Json:
     payment, one = _ref("Payment"), _path("id", _PAYMENT_ID)
     filters = [
-        _query("account_id", _text(pattern=r"^account_\w+$")),
+        _query("account_id", _ACCOUNT_ID),
         _query("account_number_id", _ACCOUNT_NUMBER_ID),
         _query("direction", _choice(constants.DIRECTIONS)),
         _query("status", _choice(constants.STATUSES)),
@@ -257,8 +279,44 @@ def _simulation_paths() -> Json:
     }
 
 
+def _account_number_paths() -> Json:
+    number, one = _ref("AccountNumber"), _path("id", _ACCOUNT_NUMBER_ID)
+    changes = {**controls.SCHEMAS, "metadata": _METADATA}
+    order = _object(
+        ["account_id"], account_id=_ACCOUNT_ID, client_customer_id=_CUSTOMER_ID, entity_id=_ENTITY_ID, **changes
+    )
+    statuses = (400, 401, 403, 404, 409, 422)
+    listed = [
+        _query("account_id", _ACCOUNT_ID),
+        _query("account_number", _text()),
+        *_list_parameters(_ACCOUNT_NUMBER_ID)[1:],
+    ]
+    key = _KEY | {"required": False}
+
+    def operation(name: str, response: Json, **more: Any) -> Json:
+        return _operation(name, name.replace("_", " "), response, statuses, **more)
+
+    return {
+        "": {
+            "post": operation("create_account_number", number, body=order, parameters=[key]),
+            "get": operation("list_account_numbers", _listing(number), parameters=listed),
+        },
+        "/{id}": {
+            "get": operation("retrieve_account_number", number, parameters=[one]),
+            "patch": operation("update_account_number", number, body=_object([], **changes), parameters=[one]),
+        },
+        **{
+            f"/{{id}}/{verb}": {
+                "post": operation(f"{verb}_account_number", number, parameters=[one])
+                | {"requestBody": {"required": False, "content": _content(_object([], metadata=_METADATA))}}
+            }
+            for verb in ("activate", "deactivate", "cancel")
+        },
+    }
+
+
 def description() -> Json:
-    """The description of the token endpoint and the fifteen operations, in OpenAPI 3.0."""
+    """The description of the token endpoint and of every operation, in OpenAPI 3.0."""
     event = _ref("Event")
     token = _object(
         ["grant_type", "client_id", "client_secret"],
@@ -286,6 +344,7 @@ def description() -> Json:
                 )
             },
             **{f"/v1/instant_payments{path}": value for path, value in _payment_paths().items()},
+            **{f"/v1/account_number{path}": value for path, value in _account_number_paths().items()},
             **{f"/v1/simulate/instant_payments{path}": value for path, value in _simulation_paths().items()},
         },
         "components": {"schemas": _schemas(), "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},

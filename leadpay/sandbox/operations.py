@@ -17,6 +17,8 @@ Body = Mapping[str, Any]
 READ: Final = frozenset({"instant_payment/read", "instant_payment/read_write"})
 WRITE: Final = frozenset({"instant_payment/read_write"})
 EVENTS: Final = frozenset({"event/read"})
+READ_NUMBERS: Final = frozenset({"account_number/read", "account_number/read_write"})
+WRITE_NUMBERS: Final = frozenset({"account_number/read_write"})
 
 
 class OperationInput(NamedTuple):
@@ -39,6 +41,10 @@ class Operation(NamedTuple):
     has_body: bool = False
     needs_key: bool = False
     """Whether the bank's description requires an idempotency key."""
+    takes_key: bool = False
+    """Whether the bank's description has a key that may be left out."""
+    may_have_body: bool = False
+    """Whether a body may be left out."""
 
 
 def _send(bank: Bank, given: OperationInput) -> Json:
@@ -89,13 +95,13 @@ def _retrieve_event(bank: Bank, given: OperationInput) -> Json:
     event = bank.events.get(given.object_id)
     if event is None or event.created_at < utc_datetime(bank.now()) - EVENTS_KEPT:
         raise not_found(given.object_id)
-    return serialization.event(event, bank.retrieve(event.payment_id))
+    return serialization.event(event, bank.subject(event))
 
 
 def _list_events(bank: Bank, given: OperationInput) -> Json:
     wanted, cursor = validation.event_list(given.query)
     found, has_more = bank.events.page(cursor, wanted.matches, utc_datetime(bank.now()) - EVENTS_KEPT)
-    shown = [serialization.event(event, bank.retrieve(event.payment_id)) for event in found]
+    shown = [serialization.event(event, bank.subject(event)) for event in found]
     return {"objects": shown, "has_more": has_more}
 
 
@@ -121,6 +127,42 @@ def _request_acceptance(bank: Bank, given: OperationInput) -> None:
     bank.simulate_resolution(given.object_id, "accepted")
 
 
+def _create_account_number(bank: Bank, given: OperationInput) -> Json:
+    return serialization.account_number(bank.account_numbers.create(validation.account_number_order(given.body)))
+
+
+def _list_account_numbers(bank: Bank, given: OperationInput) -> Json:
+    wanted, cursor = validation.account_number_list(given.query)
+    found, has_more = bank.account_numbers.records.page(cursor, wanted.matches)
+    return {"objects": [serialization.account_number(number) for number in found], "has_more": has_more}
+
+
+def _retrieve_account_number(bank: Bank, given: OperationInput) -> Json:
+    return serialization.account_number(bank.account_numbers.find(_account_number_id(given)))
+
+
+def _update_account_number(bank: Bank, given: OperationInput) -> Json:
+    changes = validation.account_number_changes(given.body)
+    return serialization.account_number(bank.account_numbers.update(_account_number_id(given), changes))
+
+
+def _set_account_number_status(status: str) -> Callable[[Bank, OperationInput], Json]:
+    def run(bank: Bank, given: OperationInput) -> Json:
+        metadata = validation.metadata(given.body)
+        return serialization.account_number(
+            bank.account_numbers.set_status(_account_number_id(given), status, metadata)
+        )
+
+    return run
+
+
+def _account_number_id(given: OperationInput) -> str:
+    # A ledger that is not strict opens what it does not know: only what can be an ID.
+    if not validation.ACCOUNT_NUMBER_ID.fullmatch(given.object_id):
+        raise not_found(given.object_id)
+    return given.object_id
+
+
 def _path(template: str) -> re.Pattern[str]:
     # check_availability is a path of its own, and no payment's ID.
     return re.compile(template.replace("{id}", "((?!check_availability$)[^/]+)"))
@@ -129,6 +171,8 @@ def _path(template: str) -> re.Pattern[str]:
 _PAYMENTS: Final = "/v1/instant_payments"
 _ONE: Final = "/v1/instant_payments/{id}"
 _SIMULATE: Final = "/v1/simulate/instant_payments"
+_NUMBERS: Final = "/v1/account_number"
+_NUMBER: Final = "/v1/account_number/{id}"
 
 OPERATIONS: Final = (
     Operation("send", "POST", _path(_PAYMENTS), WRITE, _send, has_body=True, needs_key=True),
@@ -187,6 +231,29 @@ OPERATIONS: Final = (
         _path(f"{_SIMULATE}/{{id}}/incoming_return_request_acceptance"),
         WRITE,
         _request_acceptance,
+    ),
+    Operation(
+        "create_account_number",
+        "POST",
+        _path(_NUMBERS),
+        WRITE_NUMBERS,
+        _create_account_number,
+        has_body=True,
+        takes_key=True,
+    ),
+    Operation("list_account_numbers", "GET", _path(_NUMBERS), READ_NUMBERS, _list_account_numbers),
+    Operation("retrieve_account_number", "GET", _path(_NUMBER), READ_NUMBERS, _retrieve_account_number),
+    Operation("update_account_number", "PATCH", _path(_NUMBER), WRITE_NUMBERS, _update_account_number, has_body=True),
+    *(
+        Operation(
+            f"{verb}_account_number",
+            "POST",
+            _path(f"{_NUMBER}/{verb}"),
+            WRITE_NUMBERS,
+            _set_account_number_status(status),
+            may_have_body=True,
+        )
+        for verb, status in (("activate", "active"), ("deactivate", "inactive"), ("cancel", "canceled"))
     ),
 )
 """Every operation except the token endpoint's."""

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from leadpay.sandbox.models import Event, Party, Payment, Resolution, ReturnRequest
+from leadpay.sandbox.ledger import HOME_ROUTING_NUMBER
+from leadpay.sandbox.models import AccountNumber, Event, Party, Payment, Resolution, ReturnRequest
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object."""
@@ -50,13 +51,32 @@ def payment(record: Payment) -> Json:
     return shown
 
 
-def event(record: Event, subject: Payment) -> Json:
-    """An event, with the newest version of the payment that it is about."""
+def account_number(record: AccountNumber) -> Json:
+    """An account number as the bank shows it."""
+    return _without_none(
+        {
+            "id": record.id,
+            "account_id": record.account.account_id,
+            "account_number": record.account.holder.account_number,
+            "routing_number": HOME_ROUTING_NUMBER,
+            "client_customer_id": record.client_customer_id,
+            "entity_id": record.entity_id,
+            "status": record.status,
+            **record.controls,
+            "metadata": dict(record.metadata),
+            "created_at": timestamp(record.created_at),
+            "updated_at": timestamp(record.updated_at),
+        }
+    )
+
+
+def event(record: Event, subject: Payment | AccountNumber) -> Json:
+    """An event, with the newest version of the object that it is about."""
     return {
         "id": record.id,
         "event": record.type,
         "created_at": timestamp(record.created_at),
-        "object": payment(subject),
+        "object": payment(subject) if isinstance(subject, Payment) else account_number(subject),
     }
 
 

@@ -270,7 +270,7 @@ class Sandbox:
         return UUID(int=self._random.getrandbits(128), version=4)
 
     def _show(self, event: Event) -> dict[str, Any]:
-        return serialization.event(event, self.bank.retrieve(event.payment_id))
+        return serialization.event(event, self.bank.subject(event))
 
     def _on_event(self, event: Event) -> None:
         for endpoint in self.endpoints:

@@ -6,7 +6,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import attrs
 
-from leadpay.sandbox.models import Event, Payment
+from leadpay.sandbox.models import AccountNumber, Event, Payment
 from leadpay.sandbox.problems import InvalidParameter, parameters_invalid
 
 EVENTS_KEPT: Final = timedelta(days=90)
@@ -79,6 +79,20 @@ class PaymentFilter:
 
 
 @attrs.frozen(kw_only=True)
+class AccountNumberFilter:
+    """Which account numbers are asked for; None means any."""
+
+    account_id: str | None = None
+    account_number: str | None = attrs.field(default=None, repr=False)
+
+    def matches(self, number: AccountNumber) -> bool:
+        """Whether an account number is one of them."""
+        return self.account_id in {None, number.account.account_id} and (
+            self.account_number in {None, number.account.holder.account_number}
+        )
+
+
+@attrs.frozen(kw_only=True)
 class EventFilter:
     """Which events are asked for; None and empty mean any."""
 
@@ -90,7 +104,7 @@ class EventFilter:
         """Whether an event is one of them."""
         return (
             (not self.types or event.type in self.types)
-            and (self.object_id is None or self.object_id == event.payment_id)
+            and (self.object_id is None or self.object_id == event.object_id)
             and self.created_at.contains(event.created_at)
         )
 

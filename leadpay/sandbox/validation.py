@@ -6,10 +6,24 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from leadpay.sandbox import constants
-from leadpay.sandbox.models import IncomingOrder, Party, PaymentOrder, Reason
+from leadpay.sandbox import constants, controls
+from leadpay.sandbox.models import (
+    AccountNumberChanges,
+    AccountNumberOrder,
+    IncomingOrder,
+    Party,
+    PaymentOrder,
+    Reason,
+)
 from leadpay.sandbox.problems import ApiProblem, InvalidParameter, parameters_invalid
-from leadpay.sandbox.store import DEFAULT_LIMIT, Cursor, EventFilter, PaymentFilter, TimeRange
+from leadpay.sandbox.store import (
+    DEFAULT_LIMIT,
+    AccountNumberFilter,
+    Cursor,
+    EventFilter,
+    PaymentFilter,
+    TimeRange,
+)
 
 MAX_AMOUNT: Final = 2**63 - 1
 """Largest amount of a payment, in cents: the bank's description says int64."""
@@ -26,6 +40,7 @@ ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
 ACCOUNT_NUMBER_ID: Final = re.compile(r"account_number_\w+", re.ASCII)
 ACCOUNT_ID: Final = re.compile(r"account_\w+", re.ASCII)
 PAYMENT_ID: Final = re.compile(r"instant_payment_\w+", re.ASCII)
+ENTITY_ID: Final = re.compile(r"entity_[^\s]{1,33}")
 EVENT_ID: Final = re.compile(r"event_\w+", re.ASCII)
 OBJECT_ID: Final = re.compile(r"(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+", re.ASCII)
 
@@ -220,6 +235,69 @@ def amount(body: Mapping[str, Any]) -> int:
     found = reader.cents("amount")
     reader.raise_if_invalid()
     return found
+
+
+def account_number_order(body: Mapping[str, Any]) -> AccountNumberOrder:
+    """An account number to create."""
+    reader = Reader(body)
+    found = AccountNumberOrder(
+        account_id=reader.text("account_id", pattern=ACCOUNT_ID),
+        client_customer_id=reader.optional("client_customer_id", 64),
+        entity_id=_optional(reader, "entity_id", pattern=ENTITY_ID),
+        changes=_changes(reader, body, ("account_id", "client_customer_id", "entity_id")),
+    )
+    reader.raise_if_invalid()
+    return found
+
+
+def account_number_changes(body: Mapping[str, Any]) -> AccountNumberChanges:
+    """What of an account number to update."""
+    reader = Reader(body)
+    found = _changes(reader, body)
+    reader.raise_if_invalid()
+    return found
+
+
+def metadata(body: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """The metadata in a body that has nothing else; None if it is left out."""
+    reader = Reader(body)
+    found = _metadata(reader, body)
+    reader.raise_if_invalid()
+    return found
+
+
+def _changes(reader: Reader, body: Mapping[str, Any], others: Collection[str] = ()) -> AccountNumberChanges:
+    found = {}
+    for name, value in body.items():
+        if name in controls.SCHEMAS:
+            reader.problems += controls.find_problems(value, controls.SCHEMAS[name], name)
+            found[name] = value
+        elif name != "metadata" and name not in others:
+            # The bank's description of a 400: the field passed in cannot be updated.
+            reader.add_problem(name, "cannot be set")
+    return AccountNumberChanges(controls=found, metadata=_metadata(reader, body))
+
+
+def _metadata(reader: Reader, body: Mapping[str, Any]) -> Mapping[str, str] | None:
+    found = body.get("metadata")
+    if "metadata" not in body:
+        return None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        reader.add_problem("metadata", "must be an object of strings")
+        return None
+    return found
+
+
+def account_number_list(query: Query) -> tuple[AccountNumberFilter, Cursor]:
+    """The filters and the cursor of a list of account numbers."""
+    reader = Reader(dict(query))
+    wanted = AccountNumberFilter(
+        account_id=_optional(reader, "account_id", pattern=ACCOUNT_ID),
+        account_number=_optional(reader, "account_number"),
+    )
+    cursor = _cursor(reader, dict(query), ACCOUNT_NUMBER_ID)
+    reader.raise_if_invalid(status=422)
+    return wanted, cursor
 
 
 def payment_list(query: Query) -> tuple[PaymentFilter, Cursor]:

@@ -191,7 +191,7 @@ class RandomCalls(RuleBasedStateMachine):
     @invariant()
     def every_event_matches_one_change(self) -> None:
         """Events and changes of each payment are the same, in the same order."""
-        events = [(event.payment_id, event.type.removeprefix("instant_payment.")) for event in self.api.events]
+        events = [(event.object_id, event.type.removeprefix("instant_payment.")) for event in self.api.events]
         for payment_id in {one for one, _ in events} | {one for one, _ in self.payments.changes}:
             assert [name for one, name in events if one == payment_id] == [
                 name for one, name in self.payments.changes if one == payment_id

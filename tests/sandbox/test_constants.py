@@ -5,7 +5,7 @@ from enum import StrEnum
 import pytest
 
 from leadpay import enums
-from leadpay.sandbox import constants
+from leadpay.sandbox import constants, controls
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,8 @@ from leadpay.sandbox import constants
         (enums.Status, constants.STATUSES),
         (enums.CounterpartyStatus, constants.COUNTERPARTY_STATUSES),
         (enums.ReturnRequestStatus, constants.RETURN_REQUEST_STATUSES),
+        (enums.AccountNumberStatus, constants.ACCOUNT_NUMBER_STATUSES),
+        (enums.CounterpartyFilter, controls.FILTERS),
         (enums.RejectedBy, constants.REJECTED_BY),
         (enums.ResolvedBy, constants.RESOLVED_BY),
         (enums.RejectionReason, constants.REJECTION_REASONS),

@@ -20,8 +20,8 @@ def test_every_operation_is_described() -> None:
         assert operation.path.fullmatch(path.replace("{id}", "x"))
         assert method.upper() == operation.method
         headers = [one["name"] for one in described.get("parameters", []) if one["in"] == "header"]
-        assert headers == (["Idempotency-Key"] if operation.needs_key else [])
-        assert ("requestBody" in described) == operation.has_body
+        assert headers == (["Idempotency-Key"] if operation.needs_key or operation.takes_key else [])
+        assert ("requestBody" in described) == (operation.has_body or operation.may_have_body)
 
 
 def test_its_schemas_are_schemas() -> None:
