@@ -112,6 +112,27 @@ class HandlerEnded(NamedTuple):
     seconds: float
 
 
+class HandlerBlocked(NamedTuple):
+    """A handler did not await anything for half a second or longer: webhooks and other handlers waited for it."""
+
+    handler: str
+    """``module:qualified name``."""
+    event_id: str
+    event_type: str
+    payment_id: str | None
+    seconds: float
+
+
+class HandlerPaused(NamedTuple):
+    """A worker stopped to run a handler that timed out again and again. Its events wait, and use up no attempt."""
+
+    handler: str
+    failures: int
+    """How many attempts in a row took long and failed."""
+    seconds: float
+    """After how long one attempt is made, to see whether it works again."""
+
+
 class DeadLettered(NamedTuple):
     """A handler's last attempt failed. It runs again only after a replay."""
 
@@ -140,6 +161,8 @@ Observation: TypeAlias = (
     | SecretMatched
     | HandlerStarted
     | HandlerEnded
+    | HandlerBlocked
+    | HandlerPaused
     | DeadLettered
     | InboxMeasured
 )

@@ -37,7 +37,9 @@ from leadpay.instrumentation import (
     CallEnded,
     CallStarted,
     DeadLettered,
+    HandlerBlocked,
     HandlerEnded,
+    HandlerPaused,
     HandlerStarted,
     InboxMeasured,
     Observation,
@@ -156,7 +158,7 @@ class Telemetry:
                 self._start_handler(observation)
             case HandlerEnded():
                 self._end_handler(observation)
-            case DeadLettered() | InboxMeasured() | SecretMatched():
+            case _:
                 self._instruments.record(observation)
 
     # The client.
@@ -311,6 +313,15 @@ class _Instruments:
         self.dead_letters = meter.create_counter(
             "lead.inbox.dead_letters", "{event}", "Handlers that gave up on an event"
         )
+        self.blocked = meter.create_histogram(
+            "lead.handler.blocked",
+            "s",
+            "Handlers that blocked the event loop",
+            explicit_bucket_boundaries_advisory=DURATIONS,
+        )
+        self.paused = meter.create_counter(
+            "lead.handler.paused", "{pause}", "Pauses of handlers that timed out again and again"
+        )
         self.waiting = meter.create_gauge("lead.inbox.waiting", "{event}", "Events that wait")
         self.dead = meter.create_gauge("lead.inbox.dead", "{event}", "Dead letters: events that need a person")
         self.oldest = meter.create_gauge(
@@ -324,8 +335,14 @@ class _Instruments:
         if observation.result == "duplicate":
             self.duplicates.add(1)
 
-    def record(self, observation: DeadLettered | InboxMeasured | SecretMatched) -> None:
+    def record(self, observation: Observation) -> None:
+        """Record what has no span."""
         match observation:
+            case HandlerBlocked():
+                attributes = _handler_attributes(observation.event_type, observation.handler)
+                self.blocked.record(observation.seconds, attributes)
+            case HandlerPaused():
+                self.paused.add(1, {"messaging.consumer.group.name": observation.handler})
             case DeadLettered():
                 self.dead_letters.add(1, _handler_attributes(observation.event_type, observation.handler))
             case InboxMeasured():

@@ -22,7 +22,9 @@ from leadpay.instrumentation import (
     CallEnded,
     CallStarted,
     DeadLettered,
+    HandlerBlocked,
     HandlerEnded,
+    HandlerPaused,
     HandlerStarted,
     InboxMeasured,
     SecretMatched,
@@ -255,6 +257,16 @@ def test_verifications_are_counted_by_secret(recorded: RecordedTelemetry) -> Non
     [(when, found)] = recorded.points()["lead.webhook.secret.last_verified"]
     assert found == secret
     assert 0 <= time.time() - when < 60
+
+
+def test_handlers_that_block_or_are_paused_are_counted(recorded: RecordedTelemetry) -> None:
+    """By handler, and where it is known by type of event."""
+    blocked = HandlerBlocked("app:credit", "event_1", POSTED, PAYMENT, 1.5)
+    notify(recorded.telemetry, blocked, HandlerPaused("app:credit", 5, 30.0))
+    points = recorded.points()
+    handler = {"messaging.consumer.group.name": "app:credit"}
+    assert [where for _, where in points["lead.handler.blocked"]] == [{"messaging.destination.name": POSTED, **handler}]
+    assert points["lead.handler.paused"] == [(1, handler)]
 
 
 def test_the_inbox_is_measured_and_dead_letters_are_counted(recorded: RecordedTelemetry) -> None:

@@ -11,7 +11,7 @@ import attrs
 
 from leadpay.clock import Clock
 from leadpay.errors import MalformedEventError
-from leadpay.inbox.retry import next_wait
+from leadpay.inbox.retry import defers_too_long, next_wait
 from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Inbox, RunFinishedError, StoredEvent
 from leadpay.instrumentation import DeadLettered, Observer, notify
 from leadpay.models import Event
@@ -138,6 +138,8 @@ class ClaimExecution:
         if raised is None:
             self._remember(attempt.handler, stored.version)
             return attrs.evolve(attempt, state="done")
+        if isinstance(raised, Defer):
+            self._warn_of_long_deferral(stored, route, raised)
         ended = self._next_run(raised, before, attempt, retries)
         if ended.state == "dead":
             return await self._give_up(stored, ended, others)
@@ -206,6 +208,14 @@ class ClaimExecution:
         if wait is None:
             return attrs.evolve(attempt, state="dead", due_at=None, error=traceback_without_messages(error))
         return attrs.evolve(attempt, state="waiting", due_at=now + wait, error=traceback_without_messages(error))
+
+    def _warn_of_long_deferral(self, stored: StoredEvent, route: Route, defer: Defer) -> None:
+        age = self._config.clock.now() - stored.received_at.timestamp()
+        if defers_too_long(age, defer.seconds):
+            hours = (age + defer.seconds) / 3_600
+            logger.warning(
+                "%s defers %s (%s) to %.0f hours after it was received", route.name, stored.event_id, stored.type, hours
+            )
 
     async def _give_up(self, stored: StoredEvent, dead: HandlerRun, others: Collection[HandlerRunState]) -> HandlerRun:
         await self._record(stored, dead, [*others, dead.state])

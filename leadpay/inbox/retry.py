@@ -10,8 +10,22 @@ A payment takes about twenty seconds, so there are four more attempts within hal
 is most often fixed by people, so the rest of the twelve attempts is spread over a day.
 """
 
+DEFER_WARNING_SECONDS: Final = 86_400.0
+"""After how long a warning is logged about an event that its handler still defers, and how often from then on, in
+seconds. Deferring uses up no attempt, so without a warning an event could wait for ever unnoticed."""
+
 JITTER: Final = 0.1
 """By which part a wait may be longer, so that runs that failed together are not retried together."""
+
+
+def defers_too_long(age: float, seconds: float) -> bool:
+    """Whether a deferral leads past the end of a day since the event was received: once a day for each event.
+
+    Args:
+        age: how long ago the event was received, in seconds.
+        seconds: for how long it is deferred.
+    """
+    return (age + seconds) // DEFER_WARNING_SECONDS > max(age, 0.0) // DEFER_WARNING_SECONDS
 
 
 def next_wait(retries: Sequence[float], attempts: int, random: float) -> float | None:

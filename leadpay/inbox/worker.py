@@ -117,6 +117,8 @@ class Worker:
         self._stopping = False
         self._suspects_wait = False
         self._pause: asyncio.Future[None] | None = None
+        self.is_running = False
+        """Whether it looks for work: it was entered, and is not being stopped."""
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, or until this is cancelled; then stop as at the end of ``async with``."""
@@ -152,12 +154,14 @@ class Worker:
             self._stack = stack.pop_all()
         self._stopping = False
         self._background = [asyncio.create_task(self._prolong_leases()), asyncio.create_task(self._maintain())]
+        self.is_running = True
         self._claiming = asyncio.create_task(self._claim_loop())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop claiming, finish what was begun, cancel and release what takes longer than ``shutdown_timeout``."""
         self._stopping = True
+        self.is_running = False
         if self._pause is not None:
             self._pause.cancel()
         try:
@@ -171,16 +175,23 @@ class Worker:
 
     async def _claim_loop(self) -> None:
         failures = 0
-        while not self._stopping:
-            try:
-                await self._claim_once()
-            except Exception as error:  # noqa: BLE001 - any failure of a store may be over soon
-                logger.error("the inbox cannot be worked on: %s", traceback_without_messages(error))  # noqa: TRY400 - may quote a row
-                failures += 1
-                if not self._stopping:
-                    await self._wait(self._clock.sleep(STORE_BACKOFF[min(failures, len(STORE_BACKOFF)) - 1]))
-            else:
-                failures = 0
+        try:
+            while not self._stopping:
+                failures = await self._try_claiming(failures)
+        finally:
+            self.is_running = False
+
+    async def _try_claiming(self, failures: int) -> int:
+        """Claim once, and say how often in a row the store has failed."""
+        try:
+            await self._claim_once()
+        except Exception as error:  # noqa: BLE001 - any failure of a store may be over soon
+            logger.error("the inbox cannot be worked on: %s", traceback_without_messages(error))  # noqa: TRY400 - may quote a row
+            failures += 1
+            if not self._stopping:
+                await self._wait(self._clock.sleep(STORE_BACKOFF[min(failures, len(STORE_BACKOFF)) - 1]))
+            return failures
+        return 0
 
     async def _claim_once(self) -> None:
         """Fill the free slots, and wait if there is nothing more to do.

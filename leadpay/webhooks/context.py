@@ -28,6 +28,8 @@ else:
 class Defer(Exception):  # noqa: N818 - an instruction, not an error
     """Raised by a handler: run me again in so many seconds. This uses up no attempt.
 
+    It has no end: an inbox's worker logs a warning once a day about each event that is still deferred.
+
     Without an inbox the bank gets a 500, and sends the webhook again three hours later.
 
     Raises:

@@ -11,11 +11,12 @@ from typing import Any, Literal, Self, TypeAlias
 import attrs
 
 from leadpay.errors import RouterError
-from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observer, notify
+from leadpay.instrumentation import HandlerBlocked, HandlerEnded, HandlerStarted, Observer, notify
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
+from leadpay.webhooks.supervision import BLOCKING_SECONDS, Supervised
 
 logger = logging.getLogger("leadpay.webhooks")
 
@@ -91,19 +92,20 @@ class Dispatcher:
         if self.observer is not None:
             context = resolve_context(context)
             observed = _ObservedRun(self.observer, route, event, context)
+        supervised = None
         try:
             if route.wants_context:
                 context = resolve_context(context)
                 context.state = self._states.get(route.router)
-                handler_run = route.handler(event, context)
+                supervised = Supervised(route.handler(event, context))
             else:
-                handler_run = route.handler(event)
+                supervised = Supervised(route.handler(event))
             timeout = self.timeout if route.timeout is None else route.timeout
             if timeout is None:
-                await handler_run
+                await supervised
             else:
                 async with asyncio.timeout(timeout):
-                    await handler_run
+                    await supervised
             result = HandlerResult(route.name, "succeeded")
         except BaseException as error:
             if not (isinstance(error, Exception) or _is_cancellation_of_another_task(error)):
@@ -111,9 +113,28 @@ class Dispatcher:
                     observed.end("cancelled", error)
                 raise
             result = _result_of(error, route, event)
+        finally:
+            if supervised is not None and (supervised.is_abandoned or supervised.blocked_seconds >= BLOCKING_SECONDS):
+                self._report(route, event, supervised)
         if observed is not None:
             observed.end(result.status, result.error)
         return result
+
+    def _report(self, route: Route, event: Event, supervised: Supervised) -> None:
+        """Name a handler that blocked the event loop, or was left because it did not obey its cancellation."""
+        seconds = supervised.blocked_seconds
+        if supervised.is_abandoned:
+            logger.error("%s went on after it was cancelled, and was abandoned; event %s", route.name, event.id)
+        if seconds >= BLOCKING_SECONDS:
+            logger.warning(
+                "%s blocked the event loop for %.1f seconds on %s: move that call to a thread (asyncio.to_thread)",
+                route.name,
+                seconds,
+                event.id,
+            )
+            if self.observer is not None:
+                blocked = HandlerBlocked(route.name, event.id, str(event.type), event.payment_id, seconds)
+                notify(self.observer, blocked)
 
     async def __aenter__(self) -> Self:
         """Enter the lifespans of all routers, in order."""
@@ -202,9 +223,10 @@ def resolve_context(context: LazyContext) -> Context[Any, Any]:
 
 
 def traceback_without_messages(error: BaseException) -> str:
-    """Write the types of an error, of its causes and of a group's errors, with the lines that led to them.
+    """Write the types of an error, of its causes and of a group's errors, with the places that led to them.
 
-    Messages are left out, since they may contain private data.
+    A place is a file, a line number and a function. Messages and source lines are left out: both may contain private
+    data.
     """
     return "\n".join(_describe(error, {id(error)}))
 
@@ -215,7 +237,10 @@ def _describe(error: BaseException, seen: set[int]) -> Iterator[str]:
         seen.add(id(cause))
         yield from _describe(cause, seen)
         yield "which led to:"
-    lines = "".join(traceback.format_tb(error.__traceback__))
+    # With an empty line given, none is read from the file.
+    frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
+    places = traceback.StackSummary.from_list([(frame.filename, frame.lineno or 0, frame.name, "") for frame in frames])
+    lines = "".join(places.format())
     yield f"{lines}{type(error).__module__}.{type(error).__qualname__}"
     if isinstance(error, BaseExceptionGroup):
         for number, inner in enumerate(error.exceptions, 1):

@@ -130,6 +130,7 @@ class WebhookReceiver:
         )
         self._observer = observer
         self._deduplicator = _Deduplicator()
+        self._storing = 0
         self._work = work
         self._users = 0
 
@@ -199,7 +200,7 @@ class WebhookReceiver:
     async def _accept(self, event: Event, body: bytes, now: float) -> _Response:
         """Store or handle an authentic event, each only once."""
         running = self._deduplicator.running
-        if len(running) >= self._max_simultaneous:
+        if len(running) + self._storing >= self._max_simultaneous:
             return NOT_STORED, "too_many"
         if self._inbox is not None:
             return await self._store(self._inbox, event, body, utc_datetime(now))
@@ -222,11 +223,14 @@ class WebhookReceiver:
         return (OK, "accepted") if succeeded else (HANDLER_FAILED, "failed")
 
     async def _store(self, inbox: EventStore, event: Event, body: bytes, received_at: datetime) -> _Response:
+        self._storing += 1
         try:
             is_new = await inbox.add(event, body, received_at=received_at)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, nothing is stored
             logger.error("%s was not stored: %s", event.id, type(error).__name__)  # noqa: TRY400 - may quote the row
             return NOT_STORED, "not_stored"
+        finally:
+            self._storing -= 1
         return OK, "accepted" if is_new else "duplicate"
 
     async def __aenter__(self) -> Self:

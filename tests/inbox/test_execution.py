@@ -176,6 +176,26 @@ async def test_deferring_uses_up_no_attempt_and_discarding_ends_it(bench: Bench)
 
 
 @pytest.mark.asyncio
+async def test_an_event_that_is_deferred_for_days_is_named_each_day(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deferring uses up no attempt, so nothing else would tell of it."""
+
+    @bench.router.posted(name="waits")
+    async def waits(event: InstantPaymentEvent) -> None:
+        raise Defer(43_200)
+
+    await bench.receive("event_1", payment="instant_payment_1")
+    for _ in range(4):
+        await bench.work()
+        bench.clock.move(43_200)
+    lines = [line for line in caplog.messages if "defers" in line]
+    assert lines == [
+        f"waits defers event_1 (instant_payment.posted) to {hours} hours after it was received" for hours in (24, 48)
+    ]
+
+
+@pytest.mark.asyncio
 async def test_a_handler_that_hangs_is_a_failed_attempt(bench: Bench) -> None:
     """Its time limit cuts it off."""
 

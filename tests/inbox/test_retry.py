@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadpay.inbox.retry import JITTER, RETRIES, next_wait
+from leadpay.inbox.retry import DEFER_WARNING_SECONDS, JITTER, RETRIES, defers_too_long, next_wait
 
 
 @pytest.mark.parametrize(("attempts", "wait"), [(1, 5.0), (2, 60.0), (3, None), (9, None)])
@@ -21,3 +21,14 @@ def test_the_default_is_twelve_attempts_in_about_a_day() -> None:
     assert len(RETRIES) == 11
     assert sum(RETRIES[:4]) < 30
     assert 22 * 3600 < sum(RETRIES) < 25 * 3600
+
+
+def test_a_long_deferral_is_worth_one_warning_a_day() -> None:
+    """However often the handler defers, and also if the clock was set back."""
+    day = DEFER_WARNING_SECONDS
+    assert not defers_too_long(0.0, day - 1)
+    assert defers_too_long(0.0, day)
+    assert defers_too_long(-60.0, 3 * day)
+    assert not defers_too_long(-60.0, 30)
+    warned = [hour for hour in range(24 * 5) if defers_too_long(hour * 3_600.0, 3_600.0)]
+    assert warned == [23, 47, 71, 95, 119]

@@ -189,8 +189,10 @@ async def test_a_stop_waits_for_running_handlers(shaky: Bench) -> None:
     await worker.__aenter__()
     await until(lambda: gate.running)
     await shaky.receive("event_2")
+    assert worker.is_running
     stopping = asyncio.create_task(worker.__aexit__())
     await asyncio.sleep(0)
+    assert not worker.is_running
     gate.open.set()
     await stopping
     assert gate.running == gate.ended == ["event_1"]

@@ -255,3 +255,15 @@ def test_a_traceback_has_causes_and_groups_and_no_messages() -> None:
     assert traceback_without_messages(error) == "builtins.RuntimeError"
     error.__suppress_context__ = False
     assert traceback_without_messages(error) == "builtins.ValueError\nwhich led to:\nbuiltins.RuntimeError"
+
+
+def test_a_traceback_quotes_no_source_line() -> None:
+    """A line of source may hold data, as a call with literal arguments does."""
+    accounts: dict[str, int] = {}
+    try:
+        accounts["Gertrude Bell"]
+    except LookupError as error:
+        text = traceback_without_messages(error)
+    assert text.startswith(f'  File "{__file__}", line ')
+    assert text.endswith("in test_a_traceback_quotes_no_source_line\nbuiltins.KeyError")
+    assert "Gertrude" not in text

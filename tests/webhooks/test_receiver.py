@@ -219,6 +219,28 @@ async def test_too_many_at_once_are_503(bell: Bell, clock: Any, make_body: Body,
 
 
 @pytest.mark.asyncio
+async def test_the_limit_holds_with_an_inbox_too(bell: Bell, clock: Any, make_body: Body, signed: Signed) -> None:
+    """While the store takes its time over one, the next one gets a 503."""
+    stored = asyncio.Event()
+
+    class SlowInbox:
+        async def add(self, *_: Any, **__: Any) -> bool:
+            await stored.wait()
+            return True
+
+    inbox: Any = SlowInbox()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, max_simultaneous=1, inbox=inbox, work=False)
+    first, second = make_body(), make_body(event_id="event_2")
+    task = asyncio.create_task(receiver.receive(body=first, headers=signed(first)))
+    await asyncio.sleep(0)
+    assert await receiver.receive(body=second, headers=signed(second)) == 503
+    stored.set()
+    assert await task == 200
+    assert await receiver.receive(body=second, headers=signed(second)) == 200
+    assert receiver.counts == {"too_many": 1, "accepted": 2}
+
+
+@pytest.mark.asyncio
 async def test_rotation_is_counted(bell: Bell, clock: Any, make_body: Body, signed: Signed) -> None:
     """While the old secret is still in use, a counter says so."""
     receiver = WebhookReceiver(bell.router, secrets=["whsec_new", SECRET], clock=clock)
