@@ -1,5 +1,9 @@
 """JSON <-> models, built on attrs and cattrs. Nothing is coerced, and fields that we don't know are kept.
 
+What loses nothing is tolerated: a field with a default may be missing or null (arrays are then empty, and
+``updated_at`` is ``created_at``), a number of seconds may be a string of digits, a time may be a leap second, and a
+text may hold what is no valid Unicode. A wrong type of an amount, an ID, a status or a direction is an error.
+
 Each type of field has one rule: a function that takes a JSON value and returns what the model stores, or raises
 TypeError or ValueError with the reason. ``_rule`` finds the rule of a type. A model's rule is one function that checks
 its fields, reads them and keeps unknown ones. It is compiled from source once, as attrs and cattrs compile theirs; for
@@ -17,22 +21,28 @@ its fields, reads them and keeps unknown ones. It is compiled from source once, 
 
 If a rule raises, ``_faults`` applies the same rules one by one and lists everything that is wrong.
 
-msgspec parses and writes the JSON: it keeps integers of any size exact, which orjson turns into floats.
+msgspec parses and writes the JSON: it keeps integers of any size exact, which orjson turns into floats. What it refuses
+though it is JSON (half of a surrogate pair, ``1e400``) goes through Python's own ``json``.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
+from math import isfinite
 from operator import attrgetter
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
+import attrs
 import msgspec
 
-from leadpay.enums import EventType, OpenEnum
+from leadpay.enums import OLDER_SPELLINGS, EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.models import MAX_AMOUNT, AccountNumberEvent, Event, InstantPaymentEvent, Model
+from leadpay.models import MAX_AMOUNT, AccountNumberEvent, Event, InstantPaymentEvent, Model, ObjectId, Seconds
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -41,14 +51,28 @@ M = TypeVar("M", bound=Model)
 E = TypeVar("E", bound=OpenEnum)
 F = TypeVar("F", bound=Callable[..., Any])
 
+MAX_DIGITS: Final = 4000
+"""Most digits of an integer that is read as one: Python refuses longer ones, since the time grows with their square."""
+
+MAX_ID: Final = 255
+"""Longest ID, and longest type of an event, that is read: databases must be able to index it."""
+
+ALTERNATIVE_KEYS: Final[Mapping[str, str]] = {"account_number": "account number"}
+"""Keys of the bank's description, and other spellings of them on the bank's pages, which are read as the same field."""
+
 _INSTANT_PAYMENT: Final = "instant_payment."
 _ACCOUNT_NUMBER: Final = "account_number."
+_ID: Final = re.compile(rf"[!-~]{{1,{MAX_ID}}}")
+_PAYMENT_ID: Final = re.compile(r"instant_payment_\w+", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+_LEAP_SECOND: Final = re.compile(r"(.*[0-9]{2}:?[0-9]{2}:?)60((?:[.,][0-9]+)?(?:[zZ]|[+-][0-9:]+))", re.ASCII)
 
 _JSON_NAMES: Final[dict[type, str]] = {
     type(None): "null",
     bool: "a boolean",
     int: "an integer",
     float: "a number with a fraction",
+    Decimal: "a number out of range",
     str: "a string",
     list: "an array",
     dict: "an object",
@@ -68,9 +92,11 @@ def encode(data: Any) -> bytes:
 
     Raises:
         TypeError: JSON has no such type.
-        ValueError: a string that UTF-8 cannot encode.
     """
-    return msgspec.json.encode(data, enc_hook=_without_subclass)
+    try:
+        return msgspec.json.Encoder(enc_hook=_without_subclass, decimal_format="number").encode(data)
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+        return json.dumps(data, separators=(",", ":"), default=str).encode()
 
 
 def _without_subclass(value: Any) -> Any:
@@ -86,11 +112,15 @@ def decode(body: bytes) -> Any:
     """Read JSON in UTF-8.
 
     Raises:
-        ValueError: it isn't JSON, or isn't UTF-8, or is nested more deeply than Python's stack.
+        ValueError: it isn't JSON, or is nested more deeply than Python's stack.
     """
     try:
         return _decoder()(body)
     except (RecursionError, ValueError):  # msgspec's DecodeError is a ValueError
+        pass
+    try:
+        return _tolerant_decoder().decode(str(body, "utf-8", "surrogateescape"))
+    except (RecursionError, ValueError):
         # Without its cause, which may quote what was read.
         raise ValueError("must be JSON in UTF-8") from None
 
@@ -100,6 +130,26 @@ def _decoder() -> Callable[[bytes], Any]:
     from msgspec.json import Decoder  # noqa: PLC0415 - as in _encoder
 
     return Decoder().decode
+
+
+@cache
+def _tolerant_decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_refuse_constant)
+
+
+def _number(text: str) -> Any:
+    """Read a number exactly where Python's int or float can hold it, else as a Decimal, which comes back out."""
+    if text.lstrip("-").isdigit():
+        return int(text) if len(text) <= MAX_DIGITS else Decimal(text)
+    number = float(text)
+    try:
+        return number if isfinite(number) else Decimal(text)
+    except ArithmeticError:  # the exponent has too many digits even for a Decimal
+        return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 # JSON -> models
@@ -121,8 +171,22 @@ def structure(data: Any, cls: type[M]) -> M:
     try:
         return _reader(cls)(data)
     except (KeyError, TypeError, ValueError):
-        problems = [Problem(f"${fault.path}", fault.reason) for fault in _faults(data, cls)]
-        raise MalformedResponseError(problems, body=data) from None
+        pass
+    error = MalformedResponseError([Problem(f"${fault.path}", fault.reason) for fault in _faults(data, cls)], body=data)
+    error.object_id, error.payment_id = readable_id(data), _readable_payment_id(data)
+    raise error
+
+
+def readable_id(data: Any) -> str | None:
+    """Find the ID of an object that cannot be read otherwise; None if there is none that can be read."""
+    found = data.get("id") if isinstance(data, dict) else None
+    return found if isinstance(found, str) and _ID.fullmatch(found) else None
+
+
+def _readable_payment_id(data: Any) -> str | None:
+    """Find the payment that data is, or that an event's data is about."""
+    candidates = readable_id(data), readable_id(data.get("object") if isinstance(data, dict) else None)
+    return next((found for found in candidates if found is not None and _PAYMENT_ID.fullmatch(found)), None)
 
 
 def read(body: bytes, cls: type[M]) -> M:
@@ -178,6 +242,20 @@ def _string(value: Any) -> str:
     return value
 
 
+def _object_id(value: Any) -> str:
+    """Objects are stored by their IDs, which databases must be able to hold and to index."""
+    if not _ID.fullmatch(_string(value)):
+        raise ValueError(f"must be an ID of 1 to {MAX_ID} visible ASCII characters")
+    return cast("str", value)
+
+
+def _event_type(value: Any) -> str:
+    """Events are stored by their types, too."""
+    if not (_string(value).isprintable() and 0 < len(value) <= MAX_ID):
+        raise ValueError(f"must have 1 to {MAX_ID} visible characters")
+    return cast("str", value)
+
+
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise _must_be("a boolean", value)
@@ -192,23 +270,34 @@ def _integer(value: Any) -> int:
     return value
 
 
+def _seconds(value: Any) -> int:
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else _integer(value)
+
+
 def _time(value: Any) -> datetime:
     try:
         time = datetime.fromisoformat(value)
     except TypeError:
         raise _must_be("a string with a time", value) from None
     except ValueError:
-        time = _time_in_lower_case(value)
+        time = _unusual_time(value)
     if time.tzinfo is None:
         raise ValueError("must be a time with an offset from UTC")
+    if not MINYEAR < time.year < MAXYEAR:  # the first and the last hours cannot be converted to another offset
+        raise ValueError(f"must be a time in the years {MINYEAR + 1} to {MAXYEAR - 1}")
     return time
 
 
-def _time_in_lower_case(value: str) -> datetime:
-    """Read a time with "t" and "z", which RFC 3339 allows and Python refuses."""
+def _unusual_time(value: str) -> datetime:
+    """Read a time with "t" and "z", or a leap second, which RFC 3339 allows and Python refuses.
+
+    A leap second is the first one of the next minute, as in POSIX.
+    """
+    leap = _LEAP_SECOND.fullmatch(value)
+    text = value if leap is None else f"{leap[1]}59{leap[2]}"
     try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError:
+        return datetime.fromisoformat(text.upper()) + timedelta(seconds=leap is not None)
+    except (OverflowError, ValueError):
         raise ValueError("must be a time in ISO 8601") from None
 
 
@@ -229,7 +318,8 @@ def _strings(value: Any) -> dict[str, str]:
 
 
 def _open_enum(cls: type[E]) -> Callable[[Any], E]:
-    return lambda value: cls(_string(value))
+    rule = _event_type if cls is EventType else _string
+    return lambda value: cls(rule(value))
 
 
 def _tuple(item: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -239,8 +329,10 @@ def _tuple(item: Any) -> Callable[[Any], tuple[Any, ...]]:
 
 _LEAVES: Final[Mapping[Any, Callable[[Any], Any]]] = {
     str: _string,
+    ObjectId: _object_id,
     bool: _boolean,
     int: _integer,
+    Seconds: _seconds,
     datetime: _time,
     Any: _object,  # the object of another product's event
     Mapping[str, str]: _strings,
@@ -266,18 +358,23 @@ class _Field(NamedTuple):
     key: str
     """The bank's name for it: ``return`` is a keyword in Python."""
     type: Any
-    optional: bool
-    """Whether it may be missing or null."""
+    default: Any
+    """What it is where it is missing or null; NOTHING if it must not be."""
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must not be missing or null."""
+        return self.default is attrs.NOTHING
 
 
 @_cached
 def _fields(cls: type[Model]) -> tuple[_Field, ...]:
+    defaults = {field.name: field.default for field in attrs.fields(cls)}
     fields = []
-    for name, hint in get_type_hints(cls).items():
+    for name, hint in get_type_hints(cls, include_extras=True).items():
         if name != "_unknown_fields":
-            without_none = [part for part in get_args(hint) if part is not type(None)]
-            optional = type(None) in get_args(hint)
-            fields.append(_Field(name, name.removesuffix("_"), without_none[0] if optional else hint, optional))
+            type_ = next(part for part in get_args(hint) if part is not type(None)) if _is_optional(hint) else hint
+            fields.append(_Field(name, name.removesuffix("_"), type_, defaults[name]))
     return tuple(fields)
 
 
@@ -301,24 +398,33 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
         "cls": cls,
         "keys": frozenset(field.key for field in fields),
         "unknown_fields": _unknown_fields,
+        "with_usual_keys": _with_usual_keys,
         **{f"read_{field.attribute}": _rule(field.type) for field in fields},
     }
     lines = [
         "if type(data) is not dict: check_object(data)",
         "model = new()",
-        f"present = {sum(not field.optional for field in fields)}",
+        f"present = {sum(field.is_required for field in fields)}",
     ]
-    for name, key, hint, optional in fields:
-        lines.append(f"value = data.get({key!r})" if optional else f"value = data[{key!r}]")
+    for field in fields:
+        name, key, hint, default = field
+        if key in ALTERNATIVE_KEYS:
+            lines.append(f"if {key!r} not in data: data = with_usual_keys(data)")
+        lines.append(f"value = data[{key!r}]" if field.is_required else f"value = data.get({key!r})")
         stored = f"read_{name}(value)"
         # Most fields are strings and known enum values: those need no call.
         if hint is str:
             stored = f"value if type(value) is str else {stored}"
+        elif hint is ObjectId:
+            names["is_id"] = _ID.fullmatch
+            stored = f"value if type(value) is str and is_id(value) else {stored}"
         elif _is_enum(hint):
-            names[f"known_{name}"] = {str(member): member for member in hint}
+            names[f"known_{name}"] = _listed(hint)
             stored = f"known_{name}.get(value) or {stored}"
-        if optional:
-            lines += ["if value is None:", f"    model.{name} = None"]
+        if not field.is_required:
+            factory = getattr(default, "factory", None)
+            names[f"default_{name}"] = factory or default
+            lines += ["if value is None:", f"    model.{name} = default_{name}{'(model)' * bool(factory)}"]
             lines += ["else:", f"    model.{name} = {stored}", "    present += 1"]
         else:
             lines.append(f"model.{name} = {stored}")
@@ -330,6 +436,12 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
     return "def read(data):\n" + "".join(f"    {line}\n" for line in lines), names
 
 
+def _listed(enum: type[OpenEnum]) -> dict[str, OpenEnum]:
+    """Map each spelling of a listed value, the older ones too, to the value."""
+    older = (enum(old) for old in OLDER_SPELLINGS)
+    return {value.as_sent: value for value in (*enum, *older) if value.is_known}
+
+
 def _unfrozen(cls: type[Model]) -> type[Model]:
     """Make a subclass without ``__init__`` whose attributes can be set.
 
@@ -338,6 +450,12 @@ def _unfrozen(cls: type[Model]) -> type[Model]:
     """
     body = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     return type(cls.__name__, (cls,), {"__slots__": (), **body})
+
+
+def _with_usual_keys(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Rename the keys that the bank's pages spell in another way."""
+    usual = {other: key for key, other in ALTERNATIVE_KEYS.items() if key not in data}
+    return {usual.get(key, key): value for key, value in data.items()}
 
 
 def _unknown_fields(data: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any] | None:
@@ -372,11 +490,12 @@ def _faults(value: Any, hint: Any, path: str = "") -> Iterator[_Fault]:
         for index, element in enumerate(value):
             yield from _faults(element, get_args(hint)[0], f"{path}[{index}]")
     elif _is_model(hint):
+        value = _with_usual_keys(value)
         for field in _fields(hint):
             inner = f"{path}.{field.key}"
-            if field.key not in value and not field.optional:
+            if field.key not in value and field.is_required:
                 yield _Fault(inner, field.type, KeyError(field.key))
-            elif not field.optional or value.get(field.key) is not None:
+            elif field.is_required or value.get(field.key) is not None:
                 yield from _faults(value[field.key], field.type, inner)
 
 
@@ -410,6 +529,10 @@ def unstructure(model: Model) -> dict[str, Any]:
     """
     data: dict[str, Any] = make_converter().unstructure(model)
     return data
+
+
+def _is_optional(hint: Any) -> bool:
+    return type(None) in get_args(hint)
 
 
 def _is_model(hint: Any) -> bool:
@@ -475,11 +598,11 @@ def _unstructure_hook(cls: type[Model], converter: "Converter") -> Callable[[Any
     from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in make_converter
 
     overrides: dict[str, Any] = {"_unknown_fields": override(omit=True)}
-    for name, key, hint, _ in _fields(cls):
+    for name, key, hint, default in _fields(cls):
         # JSON data stays as it is: to walk through what is nested deeply would exhaust the stack.
         hook = _same if hint in (Any, Mapping[str, str]) else None
-        overrides[name] = override(rename=key, unstruct_hook=hook)
-    write = make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **overrides)
+        overrides[name] = override(rename=key, unstruct_hook=hook, omit_if_default=default is None)
+    write = make_dict_unstructure_fn(cls, converter, **overrides)
     return lambda model: {**write(model), **model.unknown_fields}
 
 

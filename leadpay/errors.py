@@ -57,7 +57,7 @@ class LeadError(Exception):
     idempotency_key: str | None = None
     """The key of the write that failed; pass it again to resume the same write. None for reads."""
     payment_id: str | None = None
-    """The payment that a failed write is about, where it is known."""
+    """The payment that a failed write is about, or that cannot be read, where it is known."""
 
     def __init__(self, message: str | None = None, *, idempotency_key: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
@@ -313,6 +313,8 @@ class MalformedResponseError(LeadError):
         """What came in: bytes from the network, or the data that was structured. It can hold personal data."""
         self.status: int = status
         """The HTTP status of the response."""
+        self.object_id: str | None = None
+        """The ID of the object that cannot be read, if that can be read."""
         super().__init__(
             "\n".join(f"{reason} @ {parameter}" for parameter, reason in self.problems), idempotency_key=idempotency_key
         )
@@ -364,9 +366,14 @@ class SignatureError(WebhookError):
 class MalformedEventError(WebhookError):
     """The webhook is authentic, but its body cannot be read as an event."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(
+        self, problems: Iterable[Problem], *, event_id: str | None = None, payment_id: str | None = None
+    ) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
         """What is wrong, path by path; never empty."""
+        self.event_id: str | None = event_id
+        """The event's ID, if that can be read."""
+        self.payment_id = payment_id
         super().__init__("\n".join(f"{reason} @ {parameter}" for parameter, reason in self.problems))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import attrs
 
@@ -39,6 +39,12 @@ MAX_FRACTION_DIGITS: Final = 30
 
 Cents: TypeAlias = int
 """An amount of money: a whole number of cents."""
+
+ObjectId: TypeAlias = Annotated[str, "ID"]
+"""An ID by which an object is stored: 1 to 255 visible ASCII characters."""
+
+Seconds: TypeAlias = Annotated[int, "seconds"]
+"""A number of seconds. The bank may write it as a string of digits."""
 
 _DOLLARS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -174,6 +180,10 @@ class ReturnRequest(Model):
         return self.status in (ReturnRequestStatus.PENDING, ReturnRequestStatus.RESPONSE_NEEDED)
 
 
+def _created_at(payment: "InstantPayment") -> datetime:
+    return payment.created_at
+
+
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class InstantPayment(Model):
     """A payment, or the return of one.
@@ -182,7 +192,7 @@ class InstantPayment(Model):
     on rejections and returns).
     """
 
-    id: str
+    id: ObjectId
     account_id: str
     account_number_id: str
     direction: Direction
@@ -193,11 +203,11 @@ class InstantPayment(Model):
     debtor_agent: Agent
     creditor: Party
     creditor_agent: Agent
-    payment_identifiers: PaymentIdentifiers
-    related_objects: RelatedObjects
-    return_requests: tuple[ReturnRequest, ...]
     created_at: datetime
-    updated_at: datetime
+    updated_at: datetime = attrs.field(default=attrs.Factory(_created_at, takes_self=True))
+    payment_identifiers: PaymentIdentifiers = PaymentIdentifiers()
+    related_objects: RelatedObjects = RelatedObjects()
+    return_requests: tuple[ReturnRequest, ...] = ()
     counterparty_status: CounterpartyStatus | None = None
     description: str | None = attrs.field(default=None, repr=False)
     rejection: Rejection | None = None
@@ -250,7 +260,7 @@ class AccessToken(Model):
 
     access_token: str = attrs.field(repr=False)
     token_type: str | None = None
-    expires_in: int | None = None
+    expires_in: Seconds | None = None
     """Lifetime in seconds from the response; the bank may return a token that is partly used up."""
     scope: str | None = None
 
@@ -259,7 +269,7 @@ class AccessToken(Model):
 class Event(Model):
     """Something that happened at the bank, of any of its products."""
 
-    id: str
+    id: ObjectId
     event: EventType
     """The type; its ``as_sent`` is the spelling that came. ``type`` is the listed member, for ``is``."""
     created_at: datetime

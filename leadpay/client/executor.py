@@ -54,7 +54,6 @@ REQUEST_ID: Final = "X-Request-Id"
 
 _UNAUTHORIZED: Final = 401
 _CONFLICT: Final = 409
-_PAYMENT_ID: Final = re.compile(r"instant_payment_\w+", re.ASCII)
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 Verify = Callable[[float], Awaitable[T | None]]
@@ -417,20 +416,8 @@ def _read(response: Response, read: Callable[[Any], T], request: Request) -> T:
             raise MismatchedResponseError(problems)
     except MalformedResponseError as error:
         error.body, error.status = response.body, response.status
-        if request.key is not None and not isinstance(error, MismatchedResponseError):
-            error.payment_id = _payment_id_in(response.body)
         raise
     return result
-
-
-def _payment_id_in(body: bytes | None) -> str | None:
-    """Find the payment's ID in a body that cannot be read as a payment."""
-    try:
-        data = decode(body or b"")
-    except ValueError:
-        return None
-    found = data.get("id") if isinstance(data, dict) else None
-    return found if isinstance(found, str) and _PAYMENT_ID.fullmatch(found) else None
 
 
 def _malformed(reason: str) -> MalformedResponseError:

@@ -15,6 +15,7 @@ from leadpay.clock import utc_datetime
 from leadpay.errors import (
     APIError,
     LeadError,
+    MalformedResponseError,
     MismatchedResponseError,
     NoAnswerError,
     OutcomeUnknownError,
@@ -228,6 +229,7 @@ class CallState:
         """Put the key, the payment and the number of attempts on an error."""
         if self.request.key is not None:
             error.idempotency_key = self.request.key
+        if self.request.key is not None or isinstance(error, MalformedResponseError):
             error.payment_id = error.payment_id or self.request.payment_id
         if isinstance(error, APIError | NoAnswerError | RequestNotSentError):
             error.attempts = max(1, self.attempts)

@@ -19,11 +19,12 @@ def parse(body: bytes) -> Event:
         An InstantPaymentEvent where the object is an instant payment, else an Event with the object as JSON data.
 
     Raises:
-        MalformedEventError: it is not JSON, or a field is missing or has the wrong type; ``problems`` has the paths.
+        MalformedEventError: it is not JSON, or a field is missing or has the wrong type; ``problems`` has the
+            paths, ``event_id`` and ``payment_id`` what can be read.
     """
     try:
         return structure_event(decode(body))
     except MalformedResponseError as error:
-        raise MalformedEventError(error.problems) from None
+        raise MalformedEventError(error.problems, event_id=error.object_id, payment_id=error.payment_id) from None
     except ValueError:
         raise MalformedEventError([_NOT_JSON]) from None

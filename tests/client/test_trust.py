@@ -260,6 +260,9 @@ async def test_errors_of_a_write_name_the_payment() -> None:
             await send(Bank(ok(body)))
         assert caught.value.payment_id == found
     with pytest.raises(MalformedResponseError) as caught:
+        await Bank(ok({"amount": "5000"})).payments.retrieve(ID)
+    assert caught.value.payment_id == ID
+    with pytest.raises(MalformedResponseError) as caught:
         await send(Bank(Response(200, {}, b"<html>")))
     assert caught.value.payment_id is None
 

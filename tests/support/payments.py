@@ -11,13 +11,15 @@ TIMES = ("created_at", "updated_at", "deadline", "resolved_at")
 
 
 def as_meant(data: Any) -> Any:
-    """Drop nulls of known fields and make times comparable: the two freedoms that coming back out has."""
+    """Fill in defaults and make times comparable: the two freedoms that coming back out has."""
     if isinstance(data, list):
         return [as_meant(one) for one in data]
     if not isinstance(data, dict):
         return data
-    return {
-        name: datetime.fromisoformat(value) if name in TIMES else as_meant(value)
+    if "amount" in data and data.get("updated_at") is None:
+        data = {**data, "updated_at": data["created_at"]}
+    meant = {
+        name: datetime.fromisoformat(value) if name in TIMES and value is not None else as_meant(value)
         for name, value in data.items()
-        if value is not None
     }
+    return {name: value for name, value in meant.items() if value not in (None, [], {})}
