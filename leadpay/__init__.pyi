@@ -41,6 +41,7 @@ from leadpay.errors import BadRequestError as BadRequestError
 from leadpay.errors import ConfigurationError as ConfigurationError
 from leadpay.errors import ConflictError as ConflictError
 from leadpay.errors import InboxError as InboxError
+from leadpay.errors import InstructionStateError as InstructionStateError
 from leadpay.errors import InvalidParameter as InvalidParameter
 from leadpay.errors import InvalidRequestError as InvalidRequestError
 from leadpay.errors import KeyReusedError as KeyReusedError
@@ -50,10 +51,12 @@ from leadpay.errors import MalformedResponseError as MalformedResponseError
 from leadpay.errors import MismatchedResponseError as MismatchedResponseError
 from leadpay.errors import NoAnswerError as NoAnswerError
 from leadpay.errors import NotFoundError as NotFoundError
+from leadpay.errors import OutboxError as OutboxError
 from leadpay.errors import OutcomeUnknownError as OutcomeUnknownError
 from leadpay.errors import PermissionDeniedError as PermissionDeniedError
 from leadpay.errors import Problem as Problem
 from leadpay.errors import RateLimitError as RateLimitError
+from leadpay.errors import ReferenceReusedError as ReferenceReusedError
 from leadpay.errors import RequestNotSentError as RequestNotSentError
 from leadpay.errors import RouterError as RouterError
 from leadpay.errors import ServerError as ServerError
@@ -82,6 +85,10 @@ from leadpay.models import Return as Return
 from leadpay.models import ReturnRequest as ReturnRequest
 from leadpay.models import ReturnRequestResolution as ReturnRequestResolution
 from leadpay.models import cents as cents
+from leadpay.outbox import Instruction as Instruction
+from leadpay.outbox import Limits as Limits
+from leadpay.outbox import Outbox as Outbox
+from leadpay.outbox import open_outbox as open_outbox
 from leadpay.webhooks.context import Context as Context
 from leadpay.webhooks.context import Defer as Defer
 from leadpay.webhooks.context import Discard as Discard

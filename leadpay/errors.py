@@ -26,6 +26,9 @@
         MalformedEventError          authentic, but unreadable
       RouterError                    a handler, filter or inclusion is wrong
       InboxError                     the inbox's store failed; calling again is safe
+      OutboxError                    the outbox's store failed; calling again is safe
+      ReferenceReusedError           the outbox knows the reference with other content; nothing was queued
+      InstructionStateError          an instruction's state does not allow what was asked for
 
 No message contains a secret, a token, a name or an account number: messages are logged.
 """
@@ -383,3 +386,30 @@ class RouterError(LeadError):
 
 class InboxError(LeadError):
     """The inbox's store failed or is closed. The event may or may not be stored; calling again is safe."""
+
+
+class OutboxError(LeadError):
+    """The outbox's store failed or is closed. The instruction may or may not be queued; calling again is safe."""
+
+
+class ReferenceReusedError(LeadError):
+    """The outbox knows this reference with other content. Nothing was queued or changed.
+
+    A reference stands for one decision. If this is another one, it needs a reference of its own.
+    """
+
+    def __init__(self, reference: str, fields: Iterable[str]) -> None:
+        self.reference: str = reference
+        """The reference."""
+        self.fields: tuple[str, ...] = tuple(fields)
+        """Which fields differ from what was queued first; their values are not shown."""
+        super().__init__(f"reference {reference!r} was queued before with another {', '.join(self.fields)}")
+
+
+class InstructionStateError(LeadError):
+    """The state of an instruction does not allow what was asked for; nothing was changed."""
+
+    def __init__(self, message: str, *, reference: str) -> None:
+        super().__init__(f"{reference}: {message}")
+        self.reference: str = reference
+        """The instruction's reference."""

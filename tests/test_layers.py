@@ -17,6 +17,7 @@ SANDBOX_IO = {f"leadpay.sandbox.{name}" for name in ("server", "delivery", "cloc
 """All of the sandbox that touches the world."""
 PURE = (
     {f"leadpay.client.{name}" for name in ("outcome", "queries", "requests", "retry", "validation")}
+    | {f"leadpay.outbox.{name}" for name in ("content", "limits", "queries", "store")}
     | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "route", "router", "signature")}
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO
     | {"leadpay.business_days"}
@@ -33,7 +34,7 @@ HOMES = {
     "opentelemetry": ("leadpay.otel",),
     "psycopg": ("leadpay.storage.postgres", "leadpay.storage.foreign", "leadpay.inbox.postgres"),
     "sqlalchemy": ("leadpay.storage.foreign",),
-    "sqlite3": ("leadpay.storage.sqlite", "leadpay.storage.foreign", "leadpay.inbox.sqlite"),
+    "sqlite3": ("leadpay.storage.sqlite", "leadpay.storage.foreign", "leadpay.inbox.sqlite", "leadpay.outbox.sqlite"),
 }
 """The packages and modules that may import a library."""
 PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox")
@@ -81,7 +82,11 @@ def test_imports_follow_the_law(module: str) -> None:  # noqa: C901 - a law has 
         if under(module, "leadpay.webhooks"):
             assert not under(name, "leadpay.client", "leadpay.inbox", "leadpay.storage"), line
         if under(module, "leadpay.storage"):
-            assert not under(name, "leadpay.client", "leadpay.webhooks", "leadpay.inbox"), line
+            assert not under(name, "leadpay.client", "leadpay.webhooks", "leadpay.inbox", "leadpay.outbox"), line
+        if under(module, "leadpay.outbox") and module != "leadpay.outbox.tracking":
+            assert not under(name, "leadpay.webhooks", "leadpay.inbox"), line
+        if under(module, "leadpay.inbox"):
+            assert not under(name, "leadpay.outbox"), line
         if under(module, "leadpay.inbox") and module != "leadpay.inbox.backfill":
             assert not under(name, "leadpay.client"), line
         if (homes := HOMES.get(name.partition(".")[0])) is not None:
@@ -113,6 +118,7 @@ WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
     "leadpay.__main__": "four lines that call leadpay.cli.run, tested in tests/cli/test_init.py",
     "leadpay.inbox.postgres_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
     "leadpay.inbox.sqlite_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
+    "leadpay.outbox.queries": "plans: tests/outbox/test_outbox.py and test_sender.py execute each on every store",
 }
 """Modules without a test file of the same name, and where they are tested instead."""
 

@@ -51,7 +51,8 @@ _NAMED: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 
 @cache
-def _pyformat(sql: str) -> str:
+def pyformat(sql: str) -> str:
+    """Write a statement's ``:name`` parameters as psycopg takes them."""
     return _NAMED.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
@@ -76,7 +77,7 @@ async def _psycopg(connection: Any, sql: str, parameters: Parameters, _: Dialect
     if connection.autocommit and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
         raise _no_transaction("async with connection.transaction()")
     async with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        await cursor.execute(_pyformat(sql), parameters)
+        await cursor.execute(pyformat(sql), parameters)
         return [] if cursor.description is None else list(await cursor.fetchall())
 
 
@@ -148,7 +149,7 @@ async def _sqlalchemy(connection: Any, sql: str, parameters: Parameters, dialect
     await _begin(connection)
     style = connection.dialect.paramstyle
     if style == "pyformat":
-        result = await connection.exec_driver_sql(_pyformat(sql), dict(parameters))
+        result = await connection.exec_driver_sql(pyformat(sql), dict(parameters))
     else:
         text, names = (_numbered if style == "numeric_dollar" else _question_marks)(sql)
         result = await connection.exec_driver_sql(text, tuple(parameters[name] for name in names))
@@ -170,7 +171,7 @@ async def _begin(connection: Any) -> None:
 async def _of_handler(connection: Any, sql: str, parameters: Parameters, dialect: Dialect) -> Rows:
     if dialect == "sqlite":
         return list(await connection.execute(sql, dict(parameters)))
-    cursor = await connection.execute(_pyformat(sql), parameters)
+    cursor = await connection.execute(pyformat(sql), parameters)
     return [] if cursor.description is None else list(await cursor.fetchall())
 
 

@@ -38,6 +38,7 @@ def public(module: ModuleType) -> list[str]:
         "leadpay",
         "leadpay.webhooks",
         "leadpay.inbox",
+        "leadpay.outbox",
         "leadpay.sandbox",
         "leadpay.testing",
         "leadpay.otel",

@@ -1,6 +1,7 @@
 """Wait for notifications that another process sends: a hint that there is work, and no more."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -21,13 +22,23 @@ class Listener:
         channel: the channel's name.
         hint: the event to set.
         clock: waits before a lost connection is replaced.
+        notified: is called with the payload of each notification, and with an empty one when some may have been missed.
     """
 
-    def __init__(self, dsn: str, channel: str, hint: asyncio.Event, clock: Clock) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        channel: str,
+        hint: asyncio.Event,
+        clock: Clock,
+        *,
+        notified: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._dsn = dsn
         self._channel = channel
         self._hint = hint
         self._clock = clock
+        self._notified = notified
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -48,6 +59,8 @@ class Listener:
                 async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
                     self._hint.set()  # Something may have come before.
-                    async for _ in connection.notifies():
+                    self._notified("")
+                    async for notification in connection.notifies():
                         self._hint.set()
+                        self._notified(notification.payload)
             await self._clock.sleep(LISTEN_AGAIN_SECONDS)
