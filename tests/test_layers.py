@@ -30,14 +30,17 @@ HOMES = {
         "leadpay.webhooks.aiohttp",
         "leadpay.sandbox.server",
         "leadpay.sandbox.delivery",
+        "leadpay.console",
     ),
+    "jinja2": ("leadpay.console",),
+    "markupsafe": ("leadpay.console",),
     "opentelemetry": ("leadpay.otel",),
     "psycopg": ("leadpay.storage.postgres", "leadpay.storage.foreign", "leadpay.inbox.postgres"),
     "sqlalchemy": ("leadpay.storage.foreign",),
     "sqlite3": ("leadpay.storage.sqlite", "leadpay.storage.foreign", "leadpay.inbox.sqlite", "leadpay.outbox.sqlite"),
 }
 """The packages and modules that may import a library."""
-PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox")
+PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox", "leadpay.console")
 FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days")
 
 

@@ -11,18 +11,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from leadpay.converter import encode, unstructure
+from leadpay.masking import fields
 
 PIPE_WIDTH: Final = 1000
 """The width of a table in a pipe or file, in characters: wider than any row, so that each row is one line."""
-
-SHOWN_FIELDS: Final = frozenset(["ordering_key", "routing_number"])
-SHOWN_ENDINGS: Final = frozenset(
-    [
-        *("amount", "at", "body", "by", "code", "deadline", "direction", "event", "id", "ids"),
-        *("reason", "state", "status", "type", "uetr"),
-    ]
-)
-"""Last parts of the field names that are printed in full. Every other field, also a new one, may hold personal data."""
 
 
 def print_line(text: str, *, file: Any = None) -> None:
@@ -68,21 +60,9 @@ def progress(label: str) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.update(task, completed=count)
 
 
-def flatten(data: Any, path: str = "") -> list[tuple[str, str]]:
+def flatten(data: Any) -> list[tuple[str, str]]:
     """Convert nested JSON to pairs of path and text; names, account numbers and free text are masked."""
-    if isinstance(data, dict):
-        return [line for name, value in data.items() for line in flatten(value, f"{path}.{name}".lstrip("."))]
-    if isinstance(data, list):
-        return [line for index, value in enumerate(data) for line in flatten(value, f"{path}[{index}]")]
-    field = path.rpartition(".")[2].partition("[")[0]
-    text = "" if data is None else str(data)
-    is_shown = field in SHOWN_FIELDS or field.rpartition("_")[2] in SHOWN_ENDINGS
-    return [(path, text if is_shown or not text else mask(text))]
-
-
-def mask(text: str) -> str:
-    """Hide a text; of an account number, leave the last four digits."""
-    return f"…{text[-4:]}" if text.isdigit() and len(text) > len("1234") else "…"
+    return [(field.path, field.shown) for field in fields(data)]
 
 
 def format_cents(cents: int) -> str:

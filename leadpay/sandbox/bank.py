@@ -288,6 +288,15 @@ class Bank:
             raise ValueError("direction: must be 'outgoing' or 'incoming'")
         self._chosen[direction].append(scenarios.by_name(outcome) if isinstance(outcome, str) else outcome)
 
+    @property
+    def chosen(self) -> dict[str, tuple[str, ...]]:
+        """The names of the outcomes that were chosen for the next payments, by direction."""
+        return {direction: tuple(script.name for script in chosen) for direction, chosen in self._chosen.items()}
+
+    def is_held(self, payment_id: str) -> bool:
+        """Whether a payment waits for :meth:`release` or :meth:`refuse`."""
+        return self._steps.get(payment_id, ())[:1] == (scenarios.HOLD,)
+
     def release(self, payment_id: str) -> None:
         """Let a payment that is held continue, at once.
 

@@ -154,6 +154,12 @@ class Faults:
         with self._lock:
             self._active.append((found, found.times))
 
+    @property
+    def active(self) -> list[tuple[Fault, int | None]]:
+        """The faults that are active, each with how often it still happens; None for no limit."""
+        with self._lock:
+            return list(self._active)
+
     def clear(self) -> None:
         """Deactivate every fault."""
         with self._lock:

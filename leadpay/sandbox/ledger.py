@@ -68,6 +68,11 @@ class Ledger:
             raise ApiProblem(403, "account_number_forbidden", detail, instance=account_number_id)
         return found or self.open(account_number_id)
 
+    @property
+    def accounts(self) -> list[tuple[Account, int]]:
+        """Every open account number, in the order in which they were opened, with its balance in cents."""
+        return [(account, self._balances[account.id]) for account in self._accounts.values()]
+
     def balance(self, account_number_id: str) -> int:
         """The balance of an open account number, in cents."""
         return self._balances[account_number_id]

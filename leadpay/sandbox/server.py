@@ -131,6 +131,12 @@ class Sandbox:
         """Every attempt to deliver a webhook, in order."""
         return list(self._deliverer.attempts)
 
+    @property
+    def last_attempt(self) -> int:
+        """The number of the newest attempt to deliver a webhook; 0 before the first."""
+        attempts = self._deliverer.attempts
+        return attempts[-1].sequence if attempts else 0
+
     def exchange(self, sequence: int) -> Exchange | None:
         """The request and the response of an attempt, or None once newer ones have taken its place.
 
