@@ -194,14 +194,10 @@ class BankPages(Pages):
             for attempt in reversed(self._sandbox.attempts)
             if (not before.isdecimal() or attempt.sequence < int(before)) and not (only_failed and attempt.accepted)
         ]
-        events = self._sandbox.bank.events
         return await self._console.page(
             request,
             "bank_webhooks.html",
-            attempts=[
-                (attempt, event.payment_id if (event := events.get(attempt.event_id)) else "")
-                for attempt in found[:PAGE]
-            ],
+            attempts=[(attempt, self._payment_of(attempt)) for attempt in found[:PAGE]],
             endpoints=[endpoint.url for endpoint in self._sandbox.endpoints],
             only_failed=only_failed,
             older=_older(request, found[PAGE - 1].sequence) if len(found) > PAGE else "",
@@ -215,12 +211,11 @@ class BankPages(Pages):
         exchange = self._sandbox.exchange(number)
         found = [] if exchange is None else [one for one in fields(json.loads(exchange.request_body)) if one.text]
         revealed = self._console.reveal(found, attempt.event_id)
-        event = self._sandbox.bank.events.get(attempt.event_id)
         return await self._console.page(
             request,
             "bank_webhook.html",
             attempt=attempt,
-            payment_id=event.payment_id if event else "",
+            payment_id=self._payment_of(attempt),
             exchange=exchange,
             fields=found,
             response="" if exchange is None else exchange.response_body.decode(errors="replace"),
@@ -230,6 +225,12 @@ class BankPages(Pages):
             ],
             **({"is_static": True} if revealed else {}),
         )
+
+    def _payment_of(self, attempt: Attempt) -> str:
+        """The payment that a webhook is about; empty if it is about something else."""
+        bank = self._sandbox.bank
+        event = bank.events.get(attempt.event_id)
+        return event.object_id if event is not None and bank.payments.get(event.object_id) else ""
 
     async def _resend(self, request: web.Request) -> web.StreamResponse:
         number = int(request.match_info["number"])
