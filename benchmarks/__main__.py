@@ -11,13 +11,16 @@ from typing import Final
 from benchmarks.rounds import Report
 from benchmarks.tables import as_data, from_data, markdown, text
 
-BENCHMARKS: Final = ("webhook", "server", "client", "imports", "inbox", "growth")
+BENCHMARKS: Final = ("webhook", "server", "client", "imports", "durable", "growth")
 
 PEERS: Final = (
     "gidgethub",
+    "huey",
     "increase",
     "matplotlib",
     "modern_treasury",
+    "pgqueuer",
+    "procrastinate",
     "pydantic",
     "standardwebhooks",
     "stripe",

@@ -4,15 +4,19 @@ import asyncio
 import json
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from benchmarks.durable import HANDLED, Database, Postgres, Sqlite, measure_round
 from benchmarks.plot import draw
+from benchmarks.queues import Leadpay, PostgresLoop, SqliteLoop
 from benchmarks.receivers import OURS, bare, present, stock_cattrs
 from benchmarks.rounds import Contestant, Report, Result, Run, compare, run_rounds
 from benchmarks.tables import as_data, from_data, markdown, text
+from tests.support.postgres import serving
 
 ROOT = Path(__file__).parents[2]
 NAMES, GOALS = ["the floor", "leadpay", "leadpay, tuned", "another"], ["", "<= 1.6", ">= 0.5", ""]
@@ -100,3 +104,17 @@ def test_the_command_measures_and_prints_json(tmp_path: Path) -> None:
     (tmp_path / "saved.json").write_text(saved)
     shown = printed("--read", str(tmp_path / "saved.json"), "--markdown")
     assert "| a webhook, received | hmac.digest + orjson.loads | **" in shown
+
+
+def test_ours_and_the_bare_loops_handle_every_event_once() -> None:
+    """Each contestant that needs no peer accepts a few events on each database, and has one effect for each."""
+    with tempfile.TemporaryDirectory() as folder, serving() as server:
+        databases: list[Database] = [Postgres(server), Sqlite(Path(folder))]
+        for database in databases:
+            for make in database.contestants():
+                with database.place() as place:
+                    queue = make(place)
+                    if isinstance(queue, PostgresLoop | SqliteLoop | Leadpay):
+                        figures = asyncio.run(measure_round(queue, database, place, events=40))
+                        assert figures[HANDLED] > 0
+                        assert len(database.effects(place)) == database.count(place) == 88
