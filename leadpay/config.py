@@ -25,7 +25,7 @@ WEBHOOK_SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The IP addresses from which each environment sends its webhooks, for an allow-list."""
 
-SCOPES: Final = "instant_payment/read_write event/read"
+SCOPES: Final = "instant_payment/read_write event/read account_number/read_write"
 """The scopes that a token is requested with: what this SDK needs, and no more."""
 
 

@@ -8,7 +8,7 @@ import attrs
 SHOWN_FIELDS: Final = frozenset(["ordering_key", "routing_number"])
 SHOWN_ENDINGS: Final = frozenset(
     [
-        *("amount", "at", "body", "by", "code", "deadline", "direction", "event", "id", "ids"),
+        *("amount", "at", "body", "by", "code", "deadline", "direction", "event", "filter", "id", "ids"),
         *("reason", "state", "status", "type", "uetr"),
     ]
 )

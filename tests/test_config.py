@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from leadpay.config import BASE_URLS, Credentials, Settings, Timeouts, base_url
+from leadpay.config import BASE_URLS, SCOPES, Credentials, Settings, Timeouts, base_url
 from leadpay.errors import ConfigurationError
 
 
@@ -123,4 +123,4 @@ def test_no_repr_shows_a_secret() -> None:
     settings = Settings(client_secret="hush", webhook_secrets=("hush",), inbox="postgresql://me:hush@db")
     assert "hush" not in repr(settings)
     assert "hush" not in repr(Credentials(client_id="id", client_secret="hush"))
-    assert Credentials(client_id="id", client_secret="x").scope == "instant_payment/read_write event/read"
+    assert Credentials(client_id="id", client_secret="x").scope == SCOPES

@@ -16,7 +16,10 @@ MODULES = {
 SANDBOX_IO = {f"leadpay.sandbox.{name}" for name in ("server", "delivery", "clock")}
 """All of the sandbox that touches the world."""
 PURE = (
-    {f"leadpay.client.{name}" for name in ("outcome", "queries", "requests", "retry", "validation")}
+    {
+        f"leadpay.client.{name}"
+        for name in ("account_number_requests", "outcome", "queries", "requests", "retry", "validation")
+    }
     | {f"leadpay.outbox.{name}" for name in ("content", "limits", "queries", "store")}
     | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "route", "router", "signature")}
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO

@@ -11,6 +11,7 @@ from cyclopts import App
 
 from leadpay import __version__
 from leadpay.cli import (
+    account_numbers,
     backfill,
     check,
     demo,
@@ -47,6 +48,7 @@ app.command(trigger.trigger, help=trigger.HELP)
 app.command(listen.listen)
 app.command(payments.payments)
 app.command(events.events)
+app.command(account_numbers.account_numbers)
 app.command(inbox.inbox)
 app.command(backfill.backfill)
 app.command(secrets.secrets)

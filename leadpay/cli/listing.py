@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from leadpay.cli.output import print_model, progress
 from leadpay.client.pagination import AsyncPager
 from leadpay.client.validation import MAX_LIMIT
-from leadpay.models import Event, InstantPayment
+from leadpay.models import AccountNumber, Event, InstantPayment
 
-T = TypeVar("T", InstantPayment, Event)
+T = TypeVar("T", InstantPayment, Event, AccountNumber)
 
 
 async def collect(pager: AsyncPager[T], limit: int, *, as_json: bool) -> list[T]:

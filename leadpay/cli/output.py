@@ -35,7 +35,7 @@ def print_model(model: Any) -> None:
 def print_fields(data: Any) -> None:
     """Print nested JSON, one field per line, with personal data masked."""
     for path, value in flatten(data):
-        print_line(f"{path:<42}{value}")
+        print_line(f"{path:<41} {value}")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

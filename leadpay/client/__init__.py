@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from leadpay.client.account_numbers import AccountNumbers
 from leadpay.client.auth import ClientCredentials, FixedToken, ProvidedToken, TokenProvider, TokenSource, token_request
 from leadpay.client.capacity import Capacity
 from leadpay.client.events import Events
@@ -58,6 +59,8 @@ class LeadClient:
     """The calls about payments."""
     events: Events = cast("Events", Events)
     """The calls about events."""
+    account_numbers: AccountNumbers = cast("AccountNumbers", AccountNumbers)
+    """The calls about account numbers."""
     simulate: Simulate = cast("Simulate", Simulate)
     """The simulations; in sandbox environments only."""
 
@@ -113,6 +116,7 @@ class LeadClient:
         executor = make_executor(self._tokens, Capacity(clock, rng, max_per_second))
         self.instant_payments = InstantPayments(executor)
         self.events = Events(executor)
+        self.account_numbers = AccountNumbers(executor)
         self.simulate = Simulate(executor, allowed=urlsplit(base_url).hostname != PRODUCTION_HOST)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The queries of the two lists, checked before they leave. Pure."""
+"""The queries of the lists, checked before they leave. Pure."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from leadpay.client.requests import Request, RetrySafety
-from leadpay.client.validation import MAX_LIMIT, Validator
+from leadpay.client.validation import ACCOUNT_NUMBER_LENGTHS, MAX_LIMIT, Validator
 from leadpay.enums import CounterpartyStatus, Direction, EventType, OpenEnum, ReturnRequestStatus, Status
 
 _ENUMS: Final[Mapping[str, type[OpenEnum]]] = {
@@ -55,6 +55,20 @@ def events(*, types: Collection[str] | None, object_id: str | None, **filters: A
     return query
 
 
+def account_numbers(*, account_id: str | None, account_number: str | None, **filters: Any) -> dict[str, Any]:
+    """Check the filters of the list of account numbers, and write them as query parameters."""
+    validator = Validator("list")
+    query = _page(validator, "account_number", filters)
+    if account_id is not None:
+        validator.id("account_id", account_id, "account")
+        query["account_id"] = account_id
+    if account_number is not None:
+        validator.text("account_number", account_number, *reversed(ACCOUNT_NUMBER_LENGTHS))
+        query["account_number"] = account_number
+    validator.raise_if_invalid()
+    return query
+
+
 def request(path: str, query: Mapping[str, Any]) -> Request:
     """Build the request for one page."""
     encoded = urlencode(query, doseq=True)
@@ -62,7 +76,7 @@ def request(path: str, query: Mapping[str, Any]) -> Request:
 
 
 def _page(validator: Validator, kind: str, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the filters of both lists: the limit, the cursor, and the times of creation."""
+    """Write the filters of all lists: the limit, the cursor, and the times of creation where the list has them."""
     query: dict[str, Any] = {}
     limit = filters["limit"]
     if limit is not None:
@@ -76,7 +90,7 @@ def _page(validator: Validator, kind: str, filters: Mapping[str, Any]) -> dict[s
     if filters["starting_after"] is not None and filters["ending_before"] is not None:
         validator.error("ending_before", "cannot be combined with starting_after")
     for name in ("after", "on_or_after", "before", "on_or_before"):
-        value = filters[f"created_{name}"]
+        value = filters.get(f"created_{name}")
         if value is not None:
             if not isinstance(value, datetime) or value.utcoffset() is None:
                 validator.error(f"created_{name}", "must be an aware datetime")

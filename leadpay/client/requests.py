@@ -65,7 +65,8 @@ class Request(NamedTuple):
 
     def __repr__(self) -> str:
         # A body has names, account numbers or the client secret, and error trackers show the repr of local variables.
-        return f"Request({self.operation}: {self.method} {self.path})"
+        # A query can have an account number.
+        return f"Request({self.operation}: {self.method} {self.path.partition('?')[0]})"
 
 
 def check_availability(routing_number: str) -> Request:

@@ -31,6 +31,7 @@ _IDS: Final[Mapping[str, re.Pattern[str]]] = {
     "account_number": re.compile(r"account_number_\w+", re.ASCII),
     "event": re.compile(r"event_\w+", re.ASCII),
 }
+_AN_ID: Final = re.compile("|".join(form.pattern for form in _IDS.values()), re.ASCII)
 _OBJECT_ID: Final = re.compile(
     r"(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+", re.ASCII
 )
@@ -43,6 +44,19 @@ _INVISIBLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u2
 """Control characters, those without width, and those that change the direction: they show another text than is sent."""
 # A key is sent in a header, where spaces at its ends would be lost.
 _KEY: Final = re.compile(rf"(?! )[ -~]{{1,{MAX_KEY}}}(?<! )")
+
+_OBJECTS: Final = {
+    "instant_payment": "a payment",
+    "account": "an account",
+    "account_number": "an account number",
+    "event": "an event",
+}
+
+
+def _id_of(value: object) -> str:
+    """Say of what object a text that should be another one is the ID, if it is one."""
+    kinds = (kind for kind, form in _IDS.items() if isinstance(value, str) and form.fullmatch(value))
+    return "".join(f", not the ID of {_OBJECTS[kind]}" for kind in kinds)
 
 
 class Validator:
@@ -77,7 +91,10 @@ class Validator:
     def id(self, parameter: str, value: object, kind: str) -> None:
         """Check an ID before it becomes part of a URL."""
         if not isinstance(value, str) or not _IDS[kind].fullmatch(value):
-            self.error(parameter, f"must be an ID such as {kind}_xyz123")
+            hint = _id_of(value)
+            if kind == "account_number" and isinstance(value, str) and value.isdigit():
+                hint = ", not the number itself: account_numbers.list(account_number=...) finds its ID"
+            self.error(parameter, f"must be an ID such as {kind}_xyz123{hint}")
 
     def object_id(self, value: object) -> None:
         """Check the ID of an object of any of the products that have events."""
@@ -107,6 +124,8 @@ class Validator:
         self.text(f"{parameter}.account_number", value.account_number, *reversed(ACCOUNT_NUMBER_LENGTHS))
         if isinstance(value.account_number, str) and not _ACCOUNT_NUMBER.fullmatch(value.account_number):
             self.error(f"{parameter}.account_number", "must be ASCII, with no white space at its ends")
+        elif isinstance(value.account_number, str) and _AN_ID.match(value.account_number):
+            self.error(f"{parameter}.account_number", f"must be an account number{_id_of(value.account_number)}")
         return {"name": value.name, "account_number": value.account_number}
 
     def agent(self, parameter: str, value: object) -> dict[str, Any]:

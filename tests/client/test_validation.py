@@ -36,6 +36,7 @@ from tests.support.validation import ORDER, problems_of
         ("creditor", Party(name="Alex Smith ", account_number="1"), "creditor.name"),
         ("creditor", Party(name="Alex", account_number=" 1"), "creditor.account_number"),
         ("creditor", Party(name="Alex", account_number="   "), "creditor.account_number"),
+        ("creditor", Party(name="Alex", account_number="account_number_1"), "creditor.account_number"),
         ("creditor", Party(name="Alex", account_number="\u0661\u0662\u0663"), "creditor.account_number"),
         ("creditor_agent", "111000111", "creditor_agent"),
         ("description", "two\nlines", "description"),
