@@ -2,6 +2,7 @@
 
 from leadpay.client import LeadClient as LeadClient
 from leadpay.client.pagination import Page as Page
+from leadpay.client.pagination import UnreadableObject as UnreadableObject
 from leadpay.client.retry import RetryPolicy as RetryPolicy
 from leadpay.clock import Clock as Clock
 from leadpay.clock import SystemClock as SystemClock

@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from cyclopts import App
@@ -58,6 +59,8 @@ app.register_install_completion_command(help="Install completion of commands and
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. An error that the user can fix is printed as one line, without a traceback."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the bank may send what the terminal cannot show
     for warning in exposed_secrets(given):
         print_line(f"leadpay: WARNING: {warning}", file=sys.stderr)
     command, bound, *_ = app.parse_args(given)

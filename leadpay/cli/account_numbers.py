@@ -1,20 +1,23 @@
 """``leadpay account-numbers``: list and show account numbers, and change who may pay into them."""
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
 from leadpay.cli import exit_codes
-from leadpay.cli.listing import collect, page_size
+from leadpay.cli.listing import collect, page_size, unreadable_row
 from leadpay.cli.options import AsJson, client_from_env
 from leadpay.cli.output import print_fields, print_line, print_model, print_table
 from leadpay.client.account_number_requests import DIRECTIONS, in_direction, members
+from leadpay.client.pagination import UnreadableObject
 from leadpay.converter import unstructure
 from leadpay.enums import CounterpartyFilter, CounterpartyFilterLiteral
 from leadpay.models import AccountNumber, AllowedCounterparty
 
 account_numbers = App(name="account-numbers", help="List and show account numbers, and change their allow-lists.")
+
+_COLUMNS: Final = ("ID", "ACCOUNT", "STATUS", "INCOMING", "OUTGOING")
 
 Direction = Annotated[Literal["incoming", "outgoing"], Parameter(name="--direction")]
 
@@ -32,7 +35,7 @@ async def list_account_numbers(*, account_id: str | None = None, limit: int = 20
         pager = lead.account_numbers.list(account_id=account_id, limit=page_size(limit))
         found = await collect(pager, limit, as_json=as_json)
     if not as_json:
-        print_table(("ID", "ACCOUNT", "STATUS", "INCOMING", "OUTGOING"), map(_row, found))
+        print_table(_COLUMNS, map(_row, found))
 
 
 @account_numbers.command(name="show")
@@ -132,8 +135,10 @@ def _filter(number: AccountNumber, direction: str) -> CounterpartyFilter:
     return chosen or CounterpartyFilter.ACCEPT_ALL
 
 
-def _row(number: AccountNumber) -> tuple[str, ...]:
+def _row(number: AccountNumber | UnreadableObject) -> tuple[str, ...]:
     """Build a table row without account numbers."""
+    if isinstance(number, UnreadableObject):
+        return unreadable_row(number, _COLUMNS, "STATUS")
     directions = []
     for direction in DIRECTIONS:
         chosen, entries = _filter(number, direction), len(members(in_direction(number, direction)))

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from leadpay.cli.listing import collect, filters, page_size
+from leadpay.cli.listing import collect, filters, page_size, unreadable_row
 from leadpay.cli.options import AsJson, client_from_env
 from leadpay.cli.output import format_time, print_fields, print_model, print_table
+from leadpay.client.pagination import UnreadableObject
 from leadpay.converter import unstructure
 from leadpay.models import Event
 
 events = App(name="events", help="List the bank's events of the last 90 days, or show one.")
+
+_COLUMNS: Final = ("CREATED", "ID", "TYPE", "OBJECT")
 
 
 @events.command(name="list")
@@ -39,7 +42,7 @@ async def list_events(
     async with client_from_env() as lead:
         found = await collect(lead.events.list(limit=page_size(limit), **chosen), limit, as_json=as_json)
     if not as_json:
-        print_table(("CREATED", "ID", "TYPE", "OBJECT"), map(event_row, found))
+        print_table(_COLUMNS, map(event_row, found))
 
 
 @events.command(name="show")
@@ -58,8 +61,10 @@ async def show_event(event_id: str, *, as_json: AsJson = False) -> None:
         print_fields(unstructure(event))
 
 
-def event_row(event: Event) -> tuple[str, ...]:
+def event_row(event: Event | UnreadableObject) -> tuple[str, ...]:
     """Build a table row."""
+    if isinstance(event, UnreadableObject):
+        return unreadable_row(event, _COLUMNS, "TYPE")
     object_id = event.payment_id
     if object_id is None:
         object_id = str(event.object.get("id", "")) if isinstance(event.object, dict) else ""

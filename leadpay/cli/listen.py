@@ -14,6 +14,7 @@ from leadpay.cli.options import AsJson, Flag, WebhookSecret, client_from_env, si
 from leadpay.cli.output import print_json, print_line, progress
 from leadpay.cli.signals import run_until, stop_event
 from leadpay.client import LeadClient
+from leadpay.client.pagination import UnreadableObject
 from leadpay.converter import encode, unstructure
 from leadpay.errors import ConfigurationError
 from leadpay.models import Event
@@ -94,27 +95,41 @@ class EventForwarder:
         """Read the event list once, and deliver the new events."""
         found: list[Event] = []
         with progress("events") as show:
-            async for event in self._lead.events.list(created_on_or_after=self._since, limit=100):
-                if event.id not in self._seen:
-                    found.append(event)
-                    show(len(found))
+            async for page in self._lead.events.list(created_on_or_after=self._since, limit=100).pages():
+                found += [event for event in page.objects if event.id not in self._seen]
+                show(len(found))
+                for unreadable in page.unreadable:
+                    await self._deliver_unreadable(unreadable)
         for event in sorted(found, key=lambda one: one.created_at):
             await self._deliver(event)
             self._since = max(self._start, self._since, event.created_at - OVERLAP)
 
     async def _deliver(self, event: Event) -> None:
-        body = encode(unstructure(event))
+        status = await self._post(event.id, encode(unstructure(event)))
+        self.refused += exit_codes.for_delivery(status) != exit_codes.OK
+        if self._as_json:
+            print_json({"id": event.id, "event": str(event.type), "status": status})
+        else:
+            print_line(f"{event.created_at:%H:%M:%S} {event.type} {event.id} -> {status or 'no response'}")
+
+    async def _deliver_unreadable(self, unreadable: UnreadableObject) -> None:
+        """Deliver what the bank would deliver, too: an inbox keeps it. An endpoint without an inbox may refuse it."""
+        if unreadable.id is None or unreadable.id not in self._seen:
+            status = await self._post(unreadable.id, unreadable.body)
+            if self._as_json:
+                print_json({"id": unreadable.id, "event": None, "status": status})
+            else:
+                print_line(f"unreadable {unreadable} -> {status or 'no response'}")
+
+    async def _post(self, event_id: str | None, body: bytes) -> int | None:
+        """Deliver a body, with some attempts, and return the last status."""
         status: int | None = None
         for _ in range(ATTEMPTS):
             status = await post_webhook(self._url, body, sign(body, self._secret, int(time.time() * 1000)))
             if exit_codes.for_delivery(status) == exit_codes.OK:
                 break
-        else:
-            self.refused += 1
-        self._seen[event.id] = None
+        if event_id is not None:
+            self._seen[event_id] = None
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
-        if self._as_json:
-            print_json({"id": event.id, "event": str(event.type), "status": status})
-        else:
-            print_line(f"{event.created_at:%H:%M:%S} {event.type} {event.id} -> {status or 'no response'}")
+        return status

@@ -1,16 +1,20 @@
 """``leadpay payments``: list and show payments."""
 
 from datetime import datetime
+from typing import Final
 
 from cyclopts import App
 
-from leadpay.cli.listing import collect, filters, page_size
+from leadpay.cli.listing import collect, filters, page_size, unreadable_row
 from leadpay.cli.options import AsJson, client_from_env
 from leadpay.cli.output import format_cents, format_time, print_fields, print_model, print_table
+from leadpay.client.pagination import UnreadableObject
 from leadpay.converter import unstructure
 from leadpay.models import InstantPayment
 
 payments = App(name="payments", help="List the bank's instant payments, or show one.")
+
+_COLUMNS: Final = ("CREATED", "ID", "DIRECTION", "AMOUNT", "STATUS", "OTHER SIDE", "NOTE")
 
 
 @payments.command(name="list")
@@ -55,8 +59,7 @@ async def list_payments(
         pager = lead.instant_payments.list(limit=page_size(limit), **chosen)
         found = await collect(pager, limit, as_json=as_json)
     if not as_json:
-        columns = ("CREATED", "ID", "DIRECTION", "AMOUNT", "STATUS", "OTHER SIDE", "NOTE")
-        print_table(columns, map(payment_row, found))
+        print_table(_COLUMNS, map(payment_row, found))
 
 
 @payments.command(name="show")
@@ -75,8 +78,10 @@ async def show_payment(payment_id: str, *, as_json: AsJson = False) -> None:
         print_fields(unstructure(payment))
 
 
-def payment_row(payment: InstantPayment) -> tuple[str, ...]:
+def payment_row(payment: InstantPayment | UnreadableObject) -> tuple[str, ...]:
     """Build a table row without names and account numbers."""
+    if isinstance(payment, UnreadableObject):
+        return unreadable_row(payment, _COLUMNS, "STATUS")
     notes = []
     if payment.is_return:
         notes.append(f"return of {payment.original_payment_id}")

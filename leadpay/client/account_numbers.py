@@ -9,7 +9,7 @@ from leadpay.client import account_number_requests as requests
 from leadpay.client import queries
 from leadpay.client.account_number_requests import MAX_ALLOWED, PATH, differences, in_direction, members
 from leadpay.client.executor import RequestExecutor
-from leadpay.client.pagination import AsyncPager, read_page
+from leadpay.client.pagination import AsyncPager, PageData, read_page
 from leadpay.client.requests import Request
 from leadpay.client.validation import Validator
 from leadpay.converter import structure
@@ -218,7 +218,7 @@ class AccountNumbers:
 
         return await self._executor.call(request, _read_number, verify=verify)
 
-    async def _get_page(self, query: Mapping[str, Any]) -> tuple[tuple[AccountNumber, ...], bool]:
+    async def _get_page(self, query: Mapping[str, Any]) -> PageData[AccountNumber]:
         return await self._executor.call(queries.request(PATH, query), partial(read_page, read=_read_number))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from leadpay.client import queries, requests
 from leadpay.client.executor import RequestExecutor
-from leadpay.client.pagination import AsyncPager, read_page
+from leadpay.client.pagination import AsyncPager, PageData, read_page
 from leadpay.converter import structure_event
 from leadpay.enums import EventType, EventTypeLiteral
 from leadpay.models import Event
@@ -49,7 +49,7 @@ class Events:
             created_on_or_before: see above.
             limit: objects on a page, 1 to 100; the bank's default is 10.
             starting_after: an event's ID; the list continues after it.
-            ending_before: an event's ID; the list goes backwards from it.
+            ending_before: an event's ID; the list goes back from it to newer events, the oldest first.
         """
         query = queries.events(
             types=types,
@@ -64,5 +64,5 @@ class Events:
         )
         return AsyncPager(query, self._get_page)
 
-    async def _get_page(self, query: Mapping[str, Any]) -> tuple[tuple[Event, ...], bool]:
+    async def _get_page(self, query: Mapping[str, Any]) -> PageData[Event]:
         return await self._executor.call(queries.request(_PATH, query), partial(read_page, read=structure_event))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from leadpay.client import queries, requests
 from leadpay.client.executor import RequestExecutor
-from leadpay.client.pagination import AsyncPager, read_page
+from leadpay.client.pagination import AsyncPager, PageData, read_page
 from leadpay.client.requests import ReasonedOperation, Request
 from leadpay.converter import structure
 from leadpay.enums import (
@@ -134,7 +134,7 @@ class InstantPayments:
             created_on_or_before: see above.
             limit: objects on a page, 1 to 100; the bank's default is 10.
             starting_after: a payment's ID; the list continues after it.
-            ending_before: a payment's ID; the list goes backwards from it.
+            ending_before: a payment's ID; the list goes back from it to newer payments, the oldest first.
         """
         query = queries.payments(
             account_id=account_id,
@@ -310,6 +310,6 @@ class InstantPayments:
 
         return await self._executor.call(request, _read_payment, verify=verify, resuming=resuming)
 
-    async def _get_page(self, query: Mapping[str, Any]) -> tuple[tuple[InstantPayment, ...], bool]:
+    async def _get_page(self, query: Mapping[str, Any]) -> PageData[InstantPayment]:
         read_body = partial(read_page, read=_read_payment)
         return await self._executor.call(queries.request(_PATH, query), read_body)

@@ -34,6 +34,16 @@ async def test_account_numbers_are_a_table(online: Scene, invoke: Any, capsys: p
     assert shown["account_number"] == number
 
 
+async def test_an_unreadable_account_number_is_a_row_of_its_own(
+    online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what cannot be read, and the command succeeds."""
+    await online.lead.account_numbers.retrieve(ID)
+    online.bank.faults.add("unreadable_object")
+    await invoke("account-numbers", "list")
+    assert " unreadable " in capsys.readouterr().out
+
+
 async def test_an_account_number_is_shown(online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Filters in full, numbers by their last four digits, metadata by its names; all of it with --json."""
     await online.lead.account_numbers.update(ID, metadata={"contact_id": "Gertrude"})

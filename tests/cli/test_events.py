@@ -38,3 +38,17 @@ def test_an_event_of_another_product_has_a_row() -> None:
         Event(id="event_1", event=EventType("ach.posted"), created_at=when, object=one) for one in ({"id": "a"}, 1)
     ]
     assert [event_row(event)[3] for event in found] == ["a", ""]
+
+
+@pytest.mark.asyncio
+async def test_an_unreadable_event_is_a_row_of_its_own(
+    online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are shown, and the command succeeds."""
+    await online.send_to("1234567890")
+    online.bank.faults.add("unreadable_object")
+    assert await invoke("events", "list") is None
+    _, readable, unreadable = capsys.readouterr().out.splitlines()
+    assert "instant_payment." in readable
+    assert unreadable.endswith(" must be a string, not an integer @ $.object.status")
+    assert unreadable.split()[1] == "unreadable"

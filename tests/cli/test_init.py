@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,16 @@ def test_a_closed_pipe_is_no_traceback(handlers: str) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)  # noqa: S603, S607 - our own
     assert done.stderr == ""
     assert done.stdout in ("141\n", "1\n")
+
+
+def test_what_a_terminal_cannot_show_is_escaped(
+    exit_code_of: ExitCode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of a surrogate pair in the bank's text does not end a command; other outputs are left as they are."""
+    assert exit_code_of("plugins") == 0
+    sys.stdout.write("\ud800\n")
+    assert capsys.readouterr().out.endswith("\\ud800\n")
+    other = StringIO()
+    monkeypatch.setattr(sys, "stdout", other)
+    assert exit_code_of("plugins") == 0
+    assert other.getvalue()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from leadpay.cli.listen import MAX_SEEN, EventForwarder
 from leadpay.config import Timeouts
 from leadpay.errors import ConfigurationError, RequestNotSentError
 from tests.support.scene import Scene
+from tests.support.scripted import ScriptedBank
 from tests.support.webhook_endpoint import WebhookEndpoint
 
 SECRET = "whsec_listen"
@@ -34,6 +36,49 @@ async def test_events_are_delivered_once_and_in_order(
         ear.statuses = [500] * 6
         assert await invoke("listen", *arguments, "--json") == 1
         assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [500, 500]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_unreadable_event_is_delivered_too(
+    status: int, online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the bank would; the events beside it are delivered, and an endpoint that cannot keep it is no failure."""
+    await online.send_to("1234567890")
+    online.bank.faults.add("unreadable_object")
+    async with WebhookEndpoint().listening() as ear:
+        ear.statuses = [status] * 3
+        arguments = ["--to", ear.url, "--secret", SECRET, "--since", "2025-01-01", "--once"]
+        assert await invoke("listen", *arguments) == 0
+        assert len(set(ear.types)) == 2
+        first, second = capsys.readouterr().out.splitlines()
+        assert first.startswith("unreadable event_")
+        assert first.endswith(f"must be a string, not an integer @ $.object.status -> {status}")
+        assert second.endswith("-> 200")
+        online.bank.faults.add("unreadable_object")
+        assert await invoke("listen", *arguments, "--json") == 0
+        assert '"event":null' in capsys.readouterr().out
+
+
+@pytest.mark.asyncio
+async def test_an_unreadable_event_is_delivered_once(online: Scene) -> None:
+    """By its ID; what has none cannot be told from others, and is delivered at each poll."""
+    await online.send_to("1234567890")
+    async with WebhookEndpoint().listening() as ear:
+        forwarder = EventForwarder(online.lead, ear.url, SECRET, datetime(2025, 1, 1, tzinfo=UTC))
+        for _ in range(2):
+            online.bank.faults.add("unreadable_object")
+            await forwarder.poll()
+        assert len(ear.events) == 2
+        bank = ScriptedBank()
+        bank.script = [(200, {"objects": [{"object": {}}], "has_more": False})]
+        await bank.start()
+        async with bank.client() as lead:
+            forwarder = EventForwarder(lead, ear.url, SECRET, datetime(2025, 1, 1, tzinfo=UTC))
+            for _ in range(2):
+                await forwarder.poll()
+        bank.stop()
+        assert len(ear.events) == 4
 
 
 @pytest.mark.asyncio

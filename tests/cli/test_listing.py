@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from leadpay.cli.listing import collect, filters, page_size
+from leadpay.models import InstantPayment
 from tests.support.scene import Scene
 
 
@@ -31,5 +32,5 @@ async def test_reading_stops_at_the_limit(scene: Scene, as_json: bool, capsys: p
     for amount in range(3):
         await scene.send(amount=amount)
     found = await collect(scene.lead.instant_payments.list(limit=2), 2, as_json=as_json)
-    assert [one.amount for one in found] == ([] if as_json else [2, 1])
+    assert [one.amount for one in found if isinstance(one, InstantPayment)] == ([] if as_json else [2, 1])
     assert len(capsys.readouterr().out.splitlines()) == (2 if as_json else 0)

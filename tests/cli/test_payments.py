@@ -45,6 +45,30 @@ async def test_payments_are_json_lines(online: Scene, invoke: Any, capsys: pytes
 
 
 @pytest.mark.asyncio
+async def test_an_unreadable_payment_is_a_row_of_its_own(
+    online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are shown, the command succeeds, and a warning says why."""
+    payments = [await online.send(amount=number) for number in range(3)]
+    online.bank.faults.add("unreadable_object")
+    assert await invoke("payments", "list") is None
+    _, *rows, last = capsys.readouterr().out.splitlines()
+    assert [row.split()[2] for row in rows] == [payments[2].id, payments[0].id]
+    assert last.endswith(" must be a string, not an integer @ $.status")
+    assert last.split()[:2] == [payments[1].id, "unreadable"]
+    assert "see Page.unreadable" in caplog.text
+    assert await invoke("payments", "list", "--json") is None
+    *_, text = capsys.readouterr().out.splitlines()
+    assert json.loads(text) == {
+        "unreadable": {
+            "id": payments[1].id,
+            "payment_id": payments[1].id,
+            "problems": [{"parameter": "$.status", "reason": "must be a string, not an integer"}],
+        }
+    }
+
+
+@pytest.mark.asyncio
 async def test_a_payment_is_shown(online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Names and account numbers are masked, except in JSON."""
     payment = await online.send_to(account_number("rejected_by_lead:other"))
