@@ -21,7 +21,7 @@ PURE = (
         for name in ("account_number_requests", "outcome", "queries", "requests", "retry", "validation")
     }
     | {f"leadpay.outbox.{name}" for name in ("content", "limits", "queries", "store")}
-    | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "route", "router", "signature")}
+    | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "log_limiter", "route", "router", "signature")}
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO
     | {"leadpay.business_days"}
 )
@@ -31,6 +31,7 @@ HOMES = {
         "leadpay.client.transport",
         "leadpay.client",
         "leadpay.webhooks.aiohttp",
+        "leadpay.webhooks.http_server",
         "leadpay.sandbox.server",
         "leadpay.sandbox.delivery",
         "leadpay.console",

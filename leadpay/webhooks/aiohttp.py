@@ -6,8 +6,9 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from leadpay.webhooks.http_server import ServerLimits, serving
 from leadpay.webhooks.ip_allowlist import AllowList
-from leadpay.webhooks.receiver import MALFORMED, TOO_LARGE, WebhookReceiver
+from leadpay.webhooks.receiver import WebhookReceiver
 
 PATH = "/webhooks/lead"
 """Where the bank's webhooks are received by default."""
@@ -53,7 +54,12 @@ def mount(
 
 @asynccontextmanager
 async def listening(
-    receiver: WebhookReceiver, *, host: str = "127.0.0.1", port: int = 0, path: str = PATH
+    receiver: WebhookReceiver,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    path: str = PATH,
+    limits: ServerLimits | None = None,
 ) -> AsyncIterator[str]:
     """Receive webhooks on a port while the context lasts, for a program that has no application of its own.
 
@@ -62,6 +68,7 @@ async def listening(
         host: the address to listen on.
         port: the port to listen on; 0 for any free one.
         path: the path to receive at.
+        limits: other limits on connections than the defaults.
 
     Yields:
         The URL to send webhooks to.
@@ -71,33 +78,25 @@ async def listening(
     """
     app = web.Application()
     mount(app, receiver, path=path)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{runner.addresses[0][1]}{path}"
-    finally:
-        await runner.cleanup()
+    async with serving(app, host=host, port=port, limits=limits, auto_decompress=receiver.allow_compressed) as url:
+        yield url + path
 
 
 def _handler(receiver: WebhookReceiver) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
-        # Reads no more of the body than is allowed, whatever the application's own limit is.
-        content = request.content
-        try:
-            body = await content.readany()
-            while not content.at_eof():
-                if len(body) > receiver.max_body_bytes:
-                    refused = receiver.refuse(TOO_LARGE, "too_large", f"larger than {receiver.max_body_bytes} bytes")
-                    return web.Response(status=refused)
-                body += await content.readany()
-        except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded is the sender's fault
-            refused = receiver.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
-            return web.Response(status=refused)
-        return web.Response(status=await receiver.receive(body=body, headers=request.headers))
+        status = await receiver.receive_stream(headers=request.headers, chunks=_chunks(request))
+        return web.Response(status=status)
 
     return handle
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """Give the body as it comes, whatever the application's own limit is, or what a middleware has read of it."""
+    if request.content.at_eof():
+        yield await request.read()
+        return
+    async for chunk in request.content.iter_any():
+        yield chunk
 
 
 def _allowing(addresses: AllowList, receiver: WebhookReceiver, handle: _Handler) -> _Handler:

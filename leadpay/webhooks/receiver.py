@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
@@ -12,20 +12,19 @@ from leadpay.clock import Clock, SystemClock, utc_datetime
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
 from leadpay.instrumentation import Observer, WebhookReceived, notify
 from leadpay.models import Event
+from leadpay.webhooks.body import MAX_BODY_BYTES, BodyReader, BodyRefusedError
 from leadpay.webhooks.context import Context
 from leadpay.webhooks.dispatcher import Dispatcher
 from leadpay.webhooks.event import parse
+from leadpay.webhooks.log_limiter import LogLimiter
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.secrets import SecretRecorder, SecretStore
-from leadpay.webhooks.signature import HEADER, TOLERANCE_MS, Secrets, Verifier
+from leadpay.webhooks.signature import HEADER, TOLERANCE_MS, Secrets, Verifier, parse_header
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient
 
 logger = logging.getLogger("leadpay.webhooks")
-
-MAX_BODY_BYTES: Final = 1_048_576
-"""Largest webhook that is read, in bytes: some seven hundred times a usual one, and a limit on a stranger's work."""
 
 MAX_REMEMBERED: Final = 10_000
 """How many handled events a receiver without an inbox remembers, to recognise their duplicates: about two megabytes."""
@@ -37,8 +36,12 @@ OK: Final = 200
 MALFORMED: Final = 400
 REFUSED: Final = 401
 TOO_LARGE: Final = 413
+ENCODED: Final = 415
 HANDLER_FAILED: Final = 500
 NOT_STORED: Final = 503
+
+MAX_LENGTH_DIGITS: Final = 16
+"""Longest ``Content-Length`` that is read, in digits: a limit on big integers."""
 
 _HEADER: Final = HEADER.lower()
 
@@ -75,9 +78,12 @@ class WebhookReceiver:
     200  stored (with an inbox), or handled by every handler that takes it, now or earlier
     400  authentic, but unreadable
     401  the signature is missing, wrong, or out of time; ``counts`` has the reason
+    408  the body took more than ten seconds to arrive
     413  larger than ``max_body_bytes``
+    415  it has a ``Content-Encoding``, such as gzip
     500  a handler failed or deferred: the bank sends the webhook again in three hours
-    503  the inbox could not store it, or ``max_simultaneous`` others are being worked on
+    503  the inbox could not store it, ``max_simultaneous`` others are being worked on, or very many bodies
+         were being read
     ===  ==========================================================================================
 
     Args:
@@ -88,6 +94,8 @@ class WebhookReceiver:
         tolerance_ms: how far a signature's time may be from now, in milliseconds, both ways.
         max_body_bytes: the largest body that is read.
         max_simultaneous: how many events are worked on at once.
+        allow_compressed: whether a body may have a ``Content-Encoding``, for a server or proxy that inflates it. The
+            bank sends none, and a small body of a stranger can be inflated to a gigabyte.
         handler_timeout: how long one handler may run, in seconds; None for no limit.
         work: whether to handle the stored events here too; False if other processes do.
         clock: the source of the time.
@@ -107,6 +115,7 @@ class WebhookReceiver:
         tolerance_ms: int = TOLERANCE_MS,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_simultaneous: int = MAX_SIMULTANEOUS,
+        allow_compressed: bool = False,
         handler_timeout: float | None = None,
         work: bool = True,
         clock: Clock | None = None,
@@ -116,6 +125,7 @@ class WebhookReceiver:
             raise ConfigurationError("tolerance_ms, max_body_bytes and max_simultaneous must be positive")
         self.dispatcher = Dispatcher(router, timeout=handler_timeout, observer=observer)
         self.max_body_bytes = max_body_bytes
+        self.allow_compressed = allow_compressed
         self.counts: Counter[str] = Counter()
         """How often each result occurred: ``accepted``, ``duplicate``, ``failed``, and each reason for a refusal."""
         checked = _check_secrets(secrets)
@@ -129,15 +139,57 @@ class WebhookReceiver:
             checked, store=inbox if isinstance(inbox, SecretStore) else None, clock=self._clock, observer=observer
         )
         self._observer = observer
+        self._bodies = BodyReader(max_bytes=max_body_bytes)
+        self._log_limiter = LogLimiter()
         self._deduplicator = _Deduplicator()
-        self._storing = 0
         self._work = work
         self._users = 0
+        self._storing = 0
+
+    @property
+    def _must_be_entered(self) -> bool:
+        """Whether events would never be handled, or without what a lifespan opens. Handlers can be added late."""
+        return (self._inbox is not None and self._work) or any(True for _ in self.router.lifespans())
 
     @property
     def router(self) -> WebhookRouter:
         """The handlers."""
         return self.dispatcher.router
+
+    async def receive_stream(self, *, headers: Mapping[str, str], chunks: AsyncIterable[bytes]) -> int:
+        """Receive one webhook whose body has not been read yet, for a web framework's adapter.
+
+        A request that cannot be accepted, whatever its body, is refused before a byte of it is read. The body is read
+        within the limits of ``leadpay.webhooks.body``.
+
+        Args:
+            headers: the request's headers; their case doesn't matter.
+            chunks: the body's raw bytes as they come.
+
+        Returns:
+            The HTTP status to respond with. Nothing that a sender can do makes this raise.
+
+        Raises:
+            ConfigurationError: as :meth:`receive`.
+        """
+        lowered = {name.lower(): value for name, value in headers.items()}
+        if not self.allow_compressed and lowered.get("content-encoding", "identity").lower() != "identity":
+            return self.refuse(ENCODED, "encoded", "it has a Content-Encoding, see allow_compressed")
+        length = lowered.get("content-length", "0")
+        if not length.isdecimal() or len(length) > MAX_LENGTH_DIGITS or int(length) > self.max_body_bytes:
+            return self.refuse(TOO_LARGE, "too_large", f"larger than {self.max_body_bytes} bytes")
+        header = lowered.get(_HEADER, "")
+        try:
+            parse_header(header or None)
+        except SignatureError as error:
+            return self.refuse(REFUSED, error.reason, str(error))
+        try:
+            body = await self._bodies.read(chunks)
+        except BodyRefusedError as error:
+            return self.refuse(error.status, error.result, str(error))
+        except Exception as error:  # noqa: BLE001 - a body that is cut off or cannot be decoded is the sender's fault
+            return self.refuse(MALFORMED, "cut_off", f"its body could not be read ({type(error).__name__})")
+        return await self.receive(body=body, headers={HEADER: header})
 
     async def receive(self, *, body: bytes, headers: Mapping[str, str]) -> int:
         """Receive one webhook.
@@ -148,7 +200,12 @@ class WebhookReceiver:
 
         Returns:
             The HTTP status to respond with. Nothing that a sender can do makes this raise.
+
+        Raises:
+            ConfigurationError: the receiver was not entered, and it works on an inbox or has a router with a lifespan.
         """
+        if self._users == 0 and self._must_be_entered:
+            raise ConfigurationError("enter the receiver while the application runs: async with receiver")
         now = self._clock.now()
         start = 0.0 if self._observer is None else self._clock.monotonic()
         event = None
@@ -182,7 +239,7 @@ class WebhookReceiver:
         Args:
             status: the HTTP status to respond with.
             result: what it is counted under.
-            text: why, for the log.
+            text: why, for the log; of many in a minute, only the first ten are logged.
 
         Returns:
             The status.
@@ -194,14 +251,16 @@ class WebhookReceiver:
         return status
 
     def _log_refusal(self, status: int, result: str, text: str, level: int = logging.WARNING) -> _Response:
-        logger.log(level, "webhook refused: %s", text)
+        admitted = self._log_limiter.admit(result, text, self._clock.monotonic())
+        if admitted is not None:
+            logger.log(level, "webhook refused: %s", admitted)
         return status, result
 
     async def _accept(self, event: Event, body: bytes, now: float) -> _Response:
         """Store or handle an authentic event, each only once."""
         running = self._deduplicator.running
         if len(running) + self._storing >= self._max_simultaneous:
-            return NOT_STORED, "too_many"
+            return self._log_refusal(NOT_STORED, "too_many", f"{self._max_simultaneous} others are being worked on")
         if self._inbox is not None:
             return await self._store(self._inbox, event, body, utc_datetime(now))
         while (first := running.get(event.id)) is not None:

@@ -64,7 +64,7 @@ class Verifier:
 
     def verify(self, body: bytes, header: str | None, *, now_ms: int, tolerance_ms: int = TOLERANCE_MS) -> Verified:
         """Accept the body or raise SignatureError; see :func:`verify`."""
-        timestamp, signatures = _parse_header(header)
+        timestamp, signatures = parse_header(header)
         if not isinstance(body, _BYTES):
             raise SignatureError("body_not_bytes")
         for index, key in enumerate(self._keys):
@@ -152,8 +152,12 @@ class _Key:
         return b2a_base64(outer.digest(), newline=False).decode()
 
 
-def _parse_header(header: str | None) -> tuple[str, Sequence[str]]:
-    """Split a header into the time as it was signed and the signatures of the version that we know."""
+def parse_header(header: str | None) -> tuple[str, Sequence[str]]:
+    """Split a ``Lead-Signature`` header into the time as it was signed and the signatures of the version that we know.
+
+    Raises:
+        SignatureError: no body would be accepted with this header.
+    """
     if header is None:
         raise SignatureError("missing_header")
     if not isinstance(header, str) or len(header) > MAX_HEADER_LENGTH or not header.isascii():

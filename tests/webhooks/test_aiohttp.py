@@ -1,6 +1,7 @@
 """Mounts on a real application, spoken to over real sockets."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.typedefs import Handler
 
 from leadpay.errors import ConfigurationError
 from leadpay.webhooks.aiohttp import PATH, listening, mount
@@ -136,6 +138,40 @@ async def test_a_body_that_is_cut_off_is_counted(clock: Any, make_body: Body, si
         await runner.cleanup()
     assert endpoint.receiver.counts == {"cut_off": 1}
     assert endpoint.handled == []
+
+
+@pytest.mark.parametrize(("allow_compressed", "status"), [(False, 415), (True, 200)])
+@pytest.mark.asyncio
+async def test_a_compressed_body_is_refused_unless_it_is_asked_for(
+    clock: Any, make_body: Body, signed: Signed, allow_compressed: bool, status: int
+) -> None:
+    """The bank sends none; ``listening`` doesn't even inflate it."""
+    endpoint = Endpoint(clock, allow_compressed=allow_compressed)
+    body = make_body()
+    headers = {"Content-Encoding": "gzip", **signed(body)}
+    async with listening(endpoint.receiver) as url, aiohttp.ClientSession() as session:
+        async with session.post(url, data=gzip.compress(body), headers=headers) as response:
+            assert response.status == status
+        async with session.post(url, data=body, headers={"Content-Encoding": "identity", **signed(body)}) as response:
+            assert response.status == 200
+    assert endpoint.receiver.counts["encoded"] == (status == 415)
+
+
+@pytest.mark.asyncio
+async def test_a_middleware_may_read_the_body(clock: Any, make_body: Body, signed: Signed) -> None:
+    """What it read with ``request.read()`` is what is verified."""
+    seen: list[bytes] = []
+
+    @web.middleware
+    async def audit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        seen.append(await request.read())
+        return await handler(request)
+
+    app, endpoint, body = web.Application(middlewares=[audit]), Endpoint(clock), make_body()
+    mount(app, endpoint.receiver)
+    async with serving(app) as client, client.post(PATH, data=body, headers=signed(body)) as response:
+        assert response.status == 200
+    assert seen == [body]
 
 
 @pytest.mark.parametrize(

@@ -323,14 +323,106 @@ async def test_with_an_inbox_200_means_stored(
     store = FakeStore()
     receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, inbox=store)
     body = make_body()
-    assert [await receiver.receive(body=body, headers=signed(body)) for _ in range(2)] == [200, 200]
-    assert store.rows == {"event_1": body}
-    store.broken = True
-    assert await receiver.receive(body=body, headers=signed(body)) == 503
+    async with receiver:
+        assert [await receiver.receive(body=body, headers=signed(body)) for _ in range(2)] == [200, 200]
+        assert store.rows == {"event_1": body}
+        store.broken = True
+        assert await receiver.receive(body=body, headers=signed(body)) == 503
     assert receiver.counts == {"accepted": 1, "duplicate": 1, "not_stored": 1}
     assert bell.contexts == []
     assert "OSError" in caplog.text
     assert "Gertrude" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_receiver_that_was_not_entered_is_an_error(bell: Bell, make_body: Body, signed: Signed) -> None:
+    """With an inbox or a lifespan it would return 200 and never handle anything, or without what was opened."""
+    with_lifespan = WebhookRouter("life")
+
+    @with_lifespan.lifespan
+    @asynccontextmanager
+    async def life() -> AsyncIterator[None]:
+        yield
+
+    for receiver in (
+        WebhookReceiver(bell.router, secrets=SECRET, inbox=FakeStore()),
+        WebhookReceiver(with_lifespan, secrets=SECRET),
+    ):
+        async with receiver:
+            assert await receiver.receive(body=b"", headers={}) == 401
+        with pytest.raises(ConfigurationError, match="async with receiver"):
+            await receiver.receive(body=b"", headers={})
+
+
+async def chunks_of(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body in pieces."""
+    for part in parts:
+        yield part
+
+
+@pytest.mark.asyncio
+async def test_a_stream_is_received_like_a_body(receiver: WebhookReceiver, make_body: Body, signed: Signed) -> None:
+    """Its pieces are put together, and the header's case doesn't matter."""
+    body = make_body()
+    headers = {name.upper(): value for name, value in signed(body).items()}
+    assert await receiver.receive_stream(headers=headers, chunks=chunks_of(body[:9], body[9:])) == 200
+    assert await receiver.receive_stream(headers=headers, chunks=chunks_of(body, b" ")) == 401
+    assert receiver.counts == {"accepted": 1, "mismatch": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "result"),
+    [
+        ({}, 401, "missing_header"),
+        ({"Lead-Signature": ""}, 401, "missing_header"),
+        ({"Lead-Signature": "t=1"}, 401, "no_known_version"),
+        ({"Content-Encoding": "GZIP"}, 415, "encoded"),
+        ({"Content-Length": "10001"}, 413, "too_large"),
+        ({"Content-Length": "9" * 5000}, 413, "too_large"),
+        ({"Content-Length": "-1"}, 413, "too_large"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_what_cannot_be_accepted_is_refused_before_its_body_is_read(
+    receiver: WebhookReceiver, headers: dict[str, str], status: int, result: str
+) -> None:
+    """Not a byte is read."""
+    read: list[bytes] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        read.append(b"x")
+        yield b"x"
+
+    assert await receiver.receive_stream(headers=headers, chunks=chunks()) == status
+    assert receiver.counts == {result: 1}
+    assert read == []
+
+
+@pytest.mark.asyncio
+async def test_what_goes_wrong_while_a_body_is_read_is_refused(receiver: WebhookReceiver, signed: Signed) -> None:
+    """Too large without a length, and cut off."""
+
+    async def cut_off() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise ConnectionResetError
+
+    headers = signed(b"")
+    assert await receiver.receive_stream(headers=headers, chunks=chunks_of(b"x" * 10_001)) == 413
+    assert await receiver.receive_stream(headers=headers, chunks=cut_off()) == 400
+    assert receiver.counts == {"too_large": 1, "cut_off": 1}
+
+
+@pytest.mark.asyncio
+async def test_refusals_cannot_fill_the_log(
+    receiver: WebhookReceiver, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten lines a minute for each reason; the next minute's first line says how many were left out."""
+    for _ in range(15):
+        await receiver.receive(body=b"", headers={})
+    assert len(caplog.records) == 10
+    clock.time += 60
+    await receiver.receive(body=b"", headers={})
+    assert "and 5 more lines" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize("work", [True, False])
