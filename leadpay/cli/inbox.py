@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from time import time
 from typing import Annotated, Any
 
@@ -13,9 +12,7 @@ from leadpay.cli.exit_codes import NEGATIVE, OK
 from leadpay.cli.options import AsJson, InboxUrl, require_inbox_url
 from leadpay.cli.output import format_time, print_fields, print_json, print_line, print_table
 from leadpay.converter import decode
-from leadpay.errors import ConfigurationError
 from leadpay.inbox import EventState, Inbox, StoredEvent, open_inbox
-from leadpay.inbox.sqlite import SqliteInbox
 
 inbox = App(name="inbox", help="Look at stored events, and replay or discard them.")
 
@@ -159,15 +156,8 @@ async def opened(url: str | None) -> AsyncIterator[Inbox]:
     Raises:
         ConfigurationError: it does not exist.
     """
-    async with _existing(require_inbox_url(url)) as store:
+    async with open_inbox(require_inbox_url(url), migrate=False) as store:
         yield store
-
-
-def _existing(url: str) -> Inbox:
-    store = open_inbox(url)
-    if isinstance(store, SqliteInbox) and not Path(store.path).is_file():
-        raise ConfigurationError(f"{store.path}: no such file")
-    return store
 
 
 def event_data(event: StoredEvent) -> dict[str, Any]:

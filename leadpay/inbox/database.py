@@ -2,17 +2,33 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from typing import Any, Final, Generic, Protocol, Self, TypeAlias, TypeVar
 
+import attrs
+
+from leadpay.clock import utc_datetime
 from leadpay.enums import EventType
-from leadpay.inbox.store import Claim, EventState, HandlerRun, Stats, StoredEvent
-from leadpay.models import Event
+from leadpay.errors import ConfigurationError, MalformedEventError
+from leadpay.inbox.store import (
+    DEFAULT,
+    OWN_PREFIX,
+    Claim,
+    Consumer,
+    EventState,
+    HandlerRun,
+    KnownHandler,
+    Stats,
+    StoredEvent,
+)
+from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import Lease
 from leadpay.webhooks.dispatcher import Dispatcher
+from leadpay.webhooks.event import parse
 from leadpay.webhooks.secrets import SecretUse
 
 C = TypeVar("C")
@@ -26,14 +42,71 @@ Result: TypeAlias = T | Awaitable[T]
 PAGE: Final = 100
 """How many rows are read, or purged, at a time, so that a long walk takes little memory and holds others up little."""
 
+UNREADABLE_TYPE: Final = "unreadable"
+"""The type of what cannot be read."""
+
 LAST: Final = 2**63 - 1
 """No event has so great a number."""
+
+
+@attrs.frozen(kw_only=True)
+class NewEvent:
+    """What is stored of an event."""
+
+    event_id: str
+    ordering_key: str
+    type: str
+    created_at: datetime
+    version: datetime | None
+    received_at: datetime
+    body: bytes
+    problems: str | None = None
+    """Why it cannot be read."""
+
+    @classmethod
+    def of(cls, event: Event, body: bytes, received_at: datetime) -> "NewEvent":
+        """Take what is stored from an event."""
+        return cls(
+            event_id=event.id,
+            ordering_key=event.payment_id or event.id,
+            type=str(event.type),
+            created_at=event.created_at,
+            version=event.payment.updated_at if isinstance(event, InstantPaymentEvent) else None,
+            received_at=received_at,
+            body=body,
+        )
+
+    @classmethod
+    def unreadable(
+        cls, event_id: str | None, body: bytes, problems: Sequence[str], received_at: datetime
+    ) -> "NewEvent":
+        """Keep bytes under their ID, or under their hash."""
+        found = event_id or f"unreadable_{sha256(body).hexdigest()}"
+        return cls(
+            event_id=found,
+            ordering_key=found,
+            type=UNREADABLE_TYPE,
+            created_at=received_at,
+            version=None,
+            received_at=received_at,
+            body=body,
+            problems="\n".join(problems),
+        )
 
 
 class Queries(Protocol[C_contra]):
     """What a module of queries holds; each is done in a transaction of its own, or in a handler's."""
 
-    def claim(self, connection: C_contra, *, limit: int, now: float, seconds: float) -> Result[list[Claim]]:
+    def claim(
+        self,
+        connection: C_contra,
+        *,
+        consumer: int,
+        has: Collection[str] | None,
+        limit: int,
+        now: float,
+        seconds: float,
+    ) -> Result[list[Claim]]:
         """Lease keys that are due, and read their events."""
         ...
 
@@ -46,31 +119,81 @@ class Queries(Protocol[C_contra]):
         run: HandlerRun | None,
         closes: EventState | None,
         now: float,
+        reason: str | None = None,
+        releases: bool = False,
     ) -> Result[bool]:
-        """Record how a handler ended, and prolong the lease."""
+        """Record how a handler ended, and say whether new work arrived."""
         ...
 
     def release(
-        self, connection: C_contra, *, lease: Lease, due_at: float | None, now: float, abandoned: int
+        self,
+        connection: C_contra,
+        *,
+        lease: Lease,
+        due_at: float | None,
+        now: float,
+        abandoned: int,
+        needs: str | None,
     ) -> Result[bool]:
         """Give a key back, and say whether it is due at once."""
         ...
 
-    def stats(self, connection: C_contra) -> Result[Stats]:
+    def consumers(self, connection: C_contra) -> Result[list[tuple[int, str, bool, int]]]:
+        """List ID, name, whether it is registered, and since when."""
+        ...
+
+    def register(
+        self,
+        connection: C_contra,
+        *,
+        consumer: str,
+        takes_over: bool,
+        handlers: Mapping[str, Sequence[str]],
+        aliases: Mapping[str, str],
+    ) -> Result[int]:
+        """Register a consumer and its handlers, and give the consumer's ID."""
+        ...
+
+    def known_handlers(self, connection: C_contra, *, consumer: int) -> Result[dict[str, KnownHandler]]:
+        """List the handlers of a consumer."""
+        ...
+
+    def forget_handler(self, connection: C_contra, *, consumer: int, handler: str) -> Result[bool]:
+        """Forget a handler."""
+        ...
+
+    def stats(self, connection: C_contra, *, consumer: int, since: int) -> Result[Stats]:
         """Count."""
         ...
 
     def page(
-        self, connection: C_contra, *, wanted: Mapping[str, str | None], before: int, limit: int
-    ) -> Result[list[tuple[int, StoredEvent]]]:
-        """Read the newest events before a number, each with its number; ``wanted`` maps columns to values."""
+        self,
+        connection: C_contra,
+        *,
+        consumer: int,
+        since: int,
+        wanted: Mapping[str, str | None],
+        before: int,
+        limit: int,
+    ) -> Result[list[StoredEvent]]:
+        """Read the newest events before a number; ``wanted`` maps ``id``, ``type`` and ``state`` to values."""
         ...
 
-    def replay(self, connection: C_contra, *, event_id: str, handler: str | None, now: float) -> Result[bool]:
+    def replay(
+        self, connection: C_contra, *, consumer: int, event_id: str, handler: str | None, now: float
+    ) -> Result[bool]:
         """Bring an event back."""
         ...
 
-    def discard(self, connection: C_contra, *, event_id: str, reason: str, now: float) -> Result[bool]:
+    def unreadable(self, connection: C_contra, *, event_id: str) -> Result[tuple[int, bytes] | None]:
+        """Give the number and the bytes of an event."""
+        ...
+
+    def make_readable(self, connection: C_contra, *, number: int, new: NewEvent, now: float) -> Result[bool]:
+        """Give an event that could not be read its columns, and have it handled."""
+        ...
+
+    def discard(self, connection: C_contra, *, consumer: int, event_id: str, reason: str, now: float) -> Result[bool]:
         """Take an event out of the way."""
         ...
 
@@ -95,6 +218,24 @@ class Queries(Protocol[C_contra]):
         ...
 
 
+def add_up(rows: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, int]]:
+    """Count by type and state, from rows of a state or ``all``, a type and a number.
+
+    Events that came before the consumer are not among ``all``; of those, ``older`` rows count what was replayed.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for word, event_type, count in rows:
+        state, _, older = word.partition(", ")
+        of_type = counts.setdefault(event_type, {})
+        if state == "all":
+            of_type["done"] = of_type.get("done", 0) + count
+            continue
+        of_type[state] = of_type.get(state, 0) + count
+        if not older:
+            of_type["done"] = of_type.get("done", 0) - count
+    return {one: {state: count for state, count in found.items() if count} for one, found in counts.items()}
+
+
 class HandlerConnection(Protocol[C_co]):
     """``context.transaction`` as the inbox sees it."""
 
@@ -103,18 +244,38 @@ class HandlerConnection(Protocol[C_co]):
         ...
 
 
+class Recorder(Protocol[C_contra]):
+    """Makes the query that records one result."""
+
+    def __call__(
+        self,
+        *,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        closes: EventState | None,
+        now: float,
+        reason: str | None = None,
+        releases: bool = False,
+    ) -> Callable[[C_contra], Result[bool]]:
+        """Give the query."""
+        ...
+
+
 class HandlerTransaction(Generic[C]):
     """One handler's transaction."""
 
-    def __init__(self, connection: HandlerConnection[C], queries: Queries[C], lease: Lease) -> None:
+    def __init__(self, connection: HandlerConnection[C], recorder: "Recorder[C]", lease: Lease) -> None:
         self.connection: Any = connection
-        self._queries = queries
+        self._recorder = recorder
         self._lease = lease
 
-    async def commit(self, event_id: str, run: HandlerRun, *, closes: EventState | None, now: float) -> bool:
+    async def commit(
+        self, event_id: str, run: HandlerRun | None, *, closes: EventState | None, now: float, releases: bool = False
+    ) -> bool:
         """Record the run in the same transaction and commit."""
-        record = partial(
-            self._queries.record_result, lease=self._lease, event_id=event_id, run=run, closes=closes, now=now
+        record = self._recorder(
+            lease=self._lease, event_id=event_id, run=run, closes=closes, now=now, releases=releases
         )
         return bool(await self.connection.commit(record))
 
@@ -125,14 +286,19 @@ class DatabaseInbox(ABC, Generic[C]):
     def __init__(self, queries: Queries[C]) -> None:
         self._queries = queries
         self._hint = asyncio.Event()
+        self._consumers: dict[str, tuple[int, int]] = {}
 
     @abstractmethod
     async def _run(self, query: Callable[[C], Result[T]], *, writes: bool = True) -> T:
         """Do a query in a transaction, and commit."""
 
     @abstractmethod
-    async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
-        """Commit an event to disk."""
+    async def _add(self, new: NewEvent) -> bool:
+        """Commit an event to disk, and say whether it was new."""
+
+    @abstractmethod
+    async def missing_migrations(self) -> list[str]:
+        """Give the SQL of each schema file that the database has not seen."""
 
     @abstractmethod
     async def __aenter__(self) -> Self:
@@ -146,29 +312,140 @@ class DatabaseInbox(ABC, Generic[C]):
     def _handler_connection(self) -> AbstractAsyncContextManager[HandlerConnection[C]]:
         """Give what a handler gets as ``context.transaction``; it is rolled back unless it is committed."""
 
+    # Accepting.
+
+    async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
+        """Commit an event to disk; see :class:`leadpay.inbox.store.Inbox`."""
+        new = await self._add(NewEvent.of(event, body, received_at))
+        self._hint.set()
+        return new
+
+    async def add_unreadable(
+        self, event_id: str | None, body: bytes, problems: Sequence[str], *, received_at: datetime
+    ) -> bool:
+        """Commit bytes that cannot be read."""
+        return await self._add(NewEvent.unreadable(event_id, body, problems, received_at))
+
+    # Consumers.
+
+    async def register(
+        self, consumer: str, handlers: Mapping[str, Sequence[str]], *, aliases: Mapping[str, str]
+    ) -> None:
+        """Register a consumer, and the handlers that a worker of it has."""
+        await self._run(
+            partial(
+                self._queries.register,
+                consumer=consumer,
+                takes_over=not consumer.startswith(OWN_PREFIX),
+                handlers=handlers,
+                aliases=aliases,
+            )
+        )
+        self._consumers.clear()
+
+    async def forget_handler(self, handler: str, *, consumer: str = DEFAULT) -> bool:
+        """Forget a handler that was removed for good."""
+        number, _ = await self._consumer(consumer)
+        forgot = await self._run(partial(self._queries.forget_handler, consumer=number, handler=handler))
+        self._hint.set()
+        return forgot
+
+    async def consumers(self) -> Sequence[Consumer]:
+        """List the consumers."""
+        found = []
+        for number, name, is_registered, since in await self._run(self._queries.consumers, writes=False):
+            if is_registered:
+                handlers = await self._run(partial(self._queries.known_handlers, consumer=number), writes=False)
+                stats = await self._run(partial(self._queries.stats, consumer=number, since=since), writes=False)
+                found.append(
+                    Consumer(
+                        name=name,
+                        since=since,
+                        handlers=handlers,
+                        by_state=stats.by_state,
+                        oldest_waiting=stats.oldest_waiting,
+                    )
+                )
+        return found
+
+    async def _consumer(self, name: str) -> tuple[int, int]:
+        """Find a consumer's ID, and since when it is registered."""
+        if name not in self._consumers:
+            known = await self._run(self._queries.consumers, writes=False)
+            found = {one: (number, since) for number, one, _, since in known}
+            if name == DEFAULT:
+                found.setdefault(name, found[known[0][1]])
+            if name not in found:
+                raise ConfigurationError(f"there is no consumer {name!r}; there are: {', '.join(sorted(found))}")
+            self._consumers[name] = found[name]
+        return self._consumers[name]
+
+    async def _check_handler(self, handler: str | None, consumer: int) -> KnownHandler | None:
+        """Find a handler by its name; a name that is misspelled would wait for ever.
+
+        Raises:
+            ConfigurationError: the consumer has no such handler.
+        """
+        if handler is None:
+            return None
+        known = await self._run(partial(self._queries.known_handlers, consumer=consumer), writes=False)
+        if handler not in known:
+            names = ", ".join(known) or "none yet: a worker registers them as it starts"
+            raise ConfigurationError(f"there is no handler {handler!r}; there are: {names}")
+        return known[handler]
+
     # Working.
 
-    async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
+    async def claim(
+        self, limit: int, *, now: float, lease: float, consumer: str = DEFAULT, has: Collection[str] | None = None
+    ) -> list[Claim]:
         """Lease up to so many ordering keys for so many seconds."""
-        return await self._run(partial(self._queries.claim, limit=limit, now=now, seconds=lease))
+        number, _ = await self._consumer(consumer)
+        return await self._run(
+            partial(self._queries.claim, consumer=number, has=has, limit=limit, now=now, seconds=lease)
+        )
 
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncIterator[HandlerTransaction[C]]:
         """Give a transaction for one handler, that begins with its first statement."""
         async with self._handler_connection() as connection:
-            yield HandlerTransaction(connection, self._queries, lease)
+            yield HandlerTransaction(connection, self._recorder, lease)
+
+    def _recorder(self, **result: Any) -> Callable[[C], Result[bool]]:
+        """Make the query that records one result; it may be done twice."""
+        return partial(self._queries.record_result, **result)
 
     async def record_result(
-        self, lease: Lease, event_id: str, run: HandlerRun | None, *, closes: EventState | None, now: float
+        self,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        *,
+        closes: EventState | None,
+        now: float,
+        reason: str | None = None,
+        releases: bool = False,
     ) -> bool:
-        """Record how a handler ended, and prolong the lease."""
+        """Record how a handler ended."""
         return await self._run(
-            partial(self._queries.record_result, lease=lease, event_id=event_id, run=run, closes=closes, now=now)
+            self._recorder(
+                lease=lease,
+                event_id=event_id,
+                run=run,
+                closes=closes,
+                now=now,
+                reason=reason,
+                releases=releases,
+            )
         )
 
-    async def release(self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0) -> None:
+    async def release(
+        self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0, needs: str | None = None
+    ) -> None:
         """Give a key back."""
-        if await self._run(partial(self._queries.release, lease=lease, due_at=due_at, now=now, abandoned=abandoned)):
+        if await self._run(
+            partial(self._queries.release, lease=lease, due_at=due_at, now=now, abandoned=abandoned, needs=needs)
+        ):
             self._hint.set()
 
     def worker(self, dispatcher: Dispatcher, *, client: Any) -> AbstractAsyncContextManager[Any]:
@@ -186,12 +463,18 @@ class DatabaseInbox(ABC, Generic[C]):
 
     # By hand.
 
-    async def stats(self) -> Stats:
+    async def stats(self, *, consumer: str = DEFAULT) -> Stats:
         """Count the events."""
-        return await self._run(self._queries.stats, writes=False)
+        number, since = await self._consumer(consumer)
+        return await self._run(partial(self._queries.stats, consumer=number, since=since), writes=False)
 
     async def events(
-        self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
+        self,
+        *,
+        state: EventState | None = None,
+        event_type: str | None = None,
+        limit: int | None = None,
+        consumer: str = DEFAULT,
     ) -> AsyncIterator[StoredEvent]:
         """Iterate over the events, newest receipt first, a page at a time."""
         # An older spelling of a type means the current one.
@@ -199,25 +482,46 @@ class DatabaseInbox(ABC, Generic[C]):
         before, left = LAST, LAST if limit is None else limit
         while left > 0:
             size = min(PAGE, left)
-            page = await self._page(wanted, before, size)
-            for number, event in page:
-                before = number
+            page = await self._page(consumer, wanted, before, size)
+            for event in page:
+                before = event.number
                 yield event
             left = left - size if len(page) == size else 0
 
-    async def get(self, event_id: str) -> StoredEvent | None:
+    async def get(self, event_id: str, *, consumer: str = DEFAULT) -> StoredEvent | None:
         """Look one event up."""
-        page = await self._page({"id": event_id}, LAST, 1)
-        return page[0][1] if page else None
+        page = await self._page(consumer, {"id": event_id}, LAST, 1)
+        return page[0] if page else None
 
-    async def _page(self, wanted: Mapping[str, str | None], before: int, size: int) -> list[tuple[int, StoredEvent]]:
-        return await self._run(partial(self._queries.page, wanted=wanted, before=before, limit=size), writes=False)
+    async def _page(self, consumer: str, wanted: Mapping[str, str | None], before: int, size: int) -> list[StoredEvent]:
+        number, since = await self._consumer(consumer)
+        query = partial(self._queries.page, consumer=number, since=since, wanted=wanted, before=before, limit=size)
+        return await self._run(query, writes=False)
 
-    async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
+    async def replay(self, event_id: str, *, handler: str | None = None, now: float, consumer: str = DEFAULT) -> bool:
         """Have an event handled again."""
-        found = await self._run(partial(self._queries.replay, event_id=event_id, handler=handler, now=now))
+        number, _ = await self._consumer(consumer)
+        await self._check_handler(handler, number)
+        found = await self._replay(event_id, handler, now, number)
         self._hint.set()
         return found
+
+    async def _replay(self, event_id: str, handler: str | None, now: float, consumer: int) -> bool:
+        query = partial(self._queries.replay, consumer=consumer, event_id=event_id, handler=handler, now=now)
+        return await self._run(query) or await self._read_again(event_id, now)
+
+    async def _read_again(self, event_id: str, now: float) -> bool:
+        """Have an event handled that could not be read before."""
+        found = await self._run(partial(self._queries.unreadable, event_id=event_id), writes=False)
+        if found is None:
+            return False
+        number, body = found
+        try:
+            event = parse(body)
+        except MalformedEventError:
+            return False
+        new = NewEvent.of(event, body, utc_datetime(now))
+        return await self._run(partial(self._queries.make_readable, number=number, new=new, now=now))
 
     async def replay_all(
         self,
@@ -226,17 +530,24 @@ class DatabaseInbox(ABC, Generic[C]):
         event_type: str | None = None,
         handler: str | None = None,
         now: float,
+        consumer: str = DEFAULT,
     ) -> int:
         """Replay every event with this state and type, and count them."""
+        number, _ = await self._consumer(consumer)
+        known = await self._check_handler(handler, number)
         count = 0
-        async for event in self.events(state=state, event_type=event_type):
-            if handler not in event.handler_runs:
-                count += await self.replay(event.event_id, handler=handler, now=now)
+        async for event in self.events(state=state, event_type=event_type, consumer=consumer):
+            if known is None or _came_before(event, known):
+                count += await self._replay(event.event_id, handler, now, number)
+        self._hint.set()
         return count
 
-    async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
-        """Take a waiting, dead or unhandled event out of the way, and keep its row."""
-        return await self._run(partial(self._queries.discard, event_id=event_id, reason=reason, now=now))
+    async def discard(self, event_id: str, *, reason: str, now: float, consumer: str = DEFAULT) -> bool:
+        """Take an event out of the way, and keep its row."""
+        number, _ = await self._consumer(consumer)
+        return await self._run(
+            partial(self._queries.discard, consumer=number, event_id=event_id, reason=reason, now=now)
+        )
 
     async def purge(self, *, before: datetime) -> int:
         """Delete the bodies of done and discarded events that were received before a time."""
@@ -261,3 +572,11 @@ class DatabaseInbox(ABC, Generic[C]):
     async def secrets(self) -> list[SecretUse]:
         """List what is known of signing secrets, from all receivers."""
         return await self._run(self._queries.secrets, writes=False)
+
+
+def _came_before(event: StoredEvent, handler: KnownHandler) -> bool:
+    """Whether an event was through before a handler was registered, and would have been its to handle."""
+    if event.state == "waiting" or handler.name in event.handler_runs or not handler.takes_type(event.type):
+        return False
+    # Every run of an event that is as old as the handler has a row.
+    return event.number <= handler.since or event.state == "unhandled"

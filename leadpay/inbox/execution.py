@@ -23,9 +23,6 @@ from leadpay.webhooks.route import Route
 
 logger = logging.getLogger("leadpay.inbox")
 
-UNREADABLE: Final = "leadpay.webhooks.event:parse"
-"""The name under which the dead handler run of an event stands that this version cannot read."""
-
 ABANDONED_LIMIT: Final = 3
 """After how many lost leases in a row a handler run may be dead: a deploy or a power cut loses one."""
 
@@ -44,6 +41,8 @@ class WorkerConfig:
     rng: Random
     client: Any
     observer: Observer | None
+    names: Collection[str] = ()
+    """The names and aliases of the worker's handlers."""
 
 
 class ClaimExecution:
@@ -52,8 +51,14 @@ class ClaimExecution:
     def __init__(self, claim: Claim, config: WorkerConfig) -> None:
         self._claim = claim
         self._config = config
-        self._latest_versions = dict(claim.latest_versions)
+        self._latest_versions: dict[str, datetime] = {}
         self._abandoned = claim.abandoned
+        self.is_released = False
+        """Whether the last result has released the key too."""
+        self.needs: str | None = None
+        """A handler of the consumer that this worker lacks, and that takes one of the events."""
+        for event in claim.newer:
+            self._remember_newer(event)
         self._held_back: set[str] = set()
         self._due_at = inf
         self._prolonged_at = config.clock.monotonic()
@@ -77,10 +82,13 @@ class ClaimExecution:
         try:
             event = parse(stored.body or b"")
         except MalformedEventError as error:
-            await self._give_up(stored, HandlerRun(handler=UNREADABLE, state="dead", attempts=1, error=str(error)), [])
+            await self._record(stored, None, "unreadable", reason=str(error))
+            logger.error("%s cannot be read, and can be replayed after an upgrade: %s", stored.event_id, error)  # noqa: TRY400 - it says all
             return
-        routes = self._routes(event)
+        routes = self._routes(stored, event)
+        lacking = self._lacking(stored, event)
         states: dict[str, HandlerRunState] = {name: _run_of(stored, route).state for name, route in routes.items()}
+        states |= dict.fromkeys(lacking, "waiting")
         if "waiting" not in states.values():
             await self._close(stored, list(states.values()))
         for name, route in routes.items():
@@ -90,20 +98,35 @@ class ClaimExecution:
                 states[name] = ended.state
                 if ended.state == "waiting":
                     self._hold_back(ended)
+        if lacking:
+            self.needs = lacking[0]
+
+    def _lacking(self, stored: StoredEvent, event: Event) -> list[str]:
+        """Name the handlers of the consumer that this worker lacks, and that may still take the event."""
+        own = self._config.names
+        return [
+            known.name
+            for known in self._claim.handlers.values()
+            if known.name not in own
+            and known.takes_type(str(event.type))
+            and (stored.only is None or known.name in stored.only)
+            and _state_of(stored, known.name) == "waiting"
+        ]
 
     async def _close(self, stored: StoredEvent, states: Collection[HandlerRunState]) -> None:
         """Close an event for which no handler is left to run."""
         # Handlers that were removed from the code, and those of another program, have finished runs too.
         finished = states or [run.state for run in stored.handler_runs.values() if run.state != "waiting"]
-        await self._record(stored, None, finished)
-        if not finished:
+        await self._record(stored, None, _closing(finished))
+        if not finished and stored.only is None:
             logger.warning("%s (%s) is unhandled, and can be replayed", stored.event_id, stored.type)
 
-    def _routes(self, event: Event) -> dict[str, Route]:
+    def _routes(self, stored: StoredEvent, event: Event) -> dict[str, Route]:
         """Pick the handlers by name, each once, however often it was registered."""
         routes: dict[str, Route] = {}
         for route in self._config.dispatcher.select(event):
-            routes.setdefault(route.name, route)
+            if stored.only is None or not stored.only.isdisjoint(route.names):
+                routes.setdefault(route.name, route)
         return routes
 
     def _is_due(self, stored: StoredEvent, route: Route) -> bool:
@@ -143,7 +166,7 @@ class ClaimExecution:
         ended = self._next_run(raised, before, attempt, retries)
         if ended.state == "dead":
             return await self._give_up(stored, ended, others)
-        await self._record(stored, ended, [*others, ended.state])
+        await self._record(stored, ended, _closing([*others, ended.state]))
         return ended
 
     async def _ensure_lease(self) -> None:
@@ -181,10 +204,11 @@ class ClaimExecution:
             result: HandlerResult = await config.dispatcher.run(route, event, context)
             if result.status != "succeeded":
                 return result.error
+            done = attrs.evolve(attempt, state="done", due_at=None, error=None)
             try:
                 self._has_new_work |= await transaction.commit(
                     stored.event_id,
-                    attrs.evolve(attempt, state="done", due_at=None, error=None),
+                    done if others or self._is_kept(stored, done) else None,
                     closes=_closing([*others, "done"]),
                     now=config.clock.now(),
                 )
@@ -194,6 +218,20 @@ class ClaimExecution:
                 logger.error("%s on %s: not committed: %s", route.name, event.id, traceback_without_messages(error))  # noqa: TRY400 - may quote the row
                 return error
         return None
+
+    def _is_kept(self, stored: StoredEvent, run: HandlerRun) -> bool:
+        """Whether the success of an event's only handler needs a row.
+
+        It does after other attempts, for an event that is as old as the handler, and for one that was replayed.
+        """
+        known = self._claim.handlers.get(run.handler)
+        return (
+            run.attempts > 1
+            or bool(stored.handler_runs)
+            or stored.only is not None
+            or known is None
+            or stored.number <= known.since
+        )
 
     def _next_run(
         self, error: BaseException, before: HandlerRun, attempt: HandlerRun, retries: Sequence[float]
@@ -218,7 +256,7 @@ class ClaimExecution:
             )
 
     async def _give_up(self, stored: StoredEvent, dead: HandlerRun, others: Collection[HandlerRunState]) -> HandlerRun:
-        await self._record(stored, dead, [*others, dead.state])
+        await self._record(stored, dead, _closing([*others, dead.state]))
         logger.error(
             "%s gave up on %s (%s) after %d attempts: see 'leadpay inbox show %s'",
             dead.handler,
@@ -233,14 +271,33 @@ class ClaimExecution:
             notify(self._config.observer, observation)
         return dead
 
-    async def _record(self, stored: StoredEvent, run: HandlerRun | None, states: Iterable[HandlerRunState]) -> None:
+    async def _record(
+        self, stored: StoredEvent, run: HandlerRun | None, closes: EventState | None, *, reason: str | None = None
+    ) -> None:
         self._has_new_work |= await self._config.inbox.record_result(
             self._claim.lease,
             stored.event_id,
             run,
-            closes=_closing(states),
+            closes=closes,
             now=self._config.clock.now(),
+            reason=reason,
         )
+
+    def _remember_newer(self, stored: StoredEvent) -> None:
+        """Note which handlers are through with a newer version; without a row, it is the only handler that took it."""
+        for run in stored.handler_runs.values():
+            if run.state == "done":
+                self._remember(run.handler, stored.version)
+        if stored.handler_runs or stored.state != "done":
+            return
+        try:
+            event = parse(stored.body or b"")
+        except MalformedEventError:  # its body was purged
+            names = [route.name for route in self._config.dispatcher.router.routes() if route.takes_type(stored.type)]
+        else:
+            names = [route.name for route in self._config.dispatcher.router.select(event)]
+        for name in names:
+            self._remember(name, stored.version)
 
     def _is_stale(self, name: str, version: datetime | None) -> bool:
         latest = self._latest_versions.get(name)
@@ -249,6 +306,11 @@ class ClaimExecution:
     def _remember(self, name: str, version: datetime | None) -> None:
         if version is not None and not self._is_stale(name, version):
             self._latest_versions[name] = version
+
+
+def _state_of(stored: StoredEvent, name: str) -> HandlerRunState:
+    run = stored.handler_runs.get(name)
+    return "waiting" if run is None else run.state
 
 
 def _run_of(stored: StoredEvent, route: Route) -> HandlerRun:

@@ -2,16 +2,15 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Self, cast
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 
 from leadpay.clock import Clock, SystemClock
-from leadpay.inbox.database import DatabaseInbox, Result, T
+from leadpay.inbox.database import DatabaseInbox, NewEvent, Result, T
 from leadpay.inbox.postgres_queries import CHANNEL, PostgresQueries, row
-from leadpay.models import Event
 from leadpay.storage.postgres.batching import InsertBatcher, Row
 from leadpay.storage.postgres.database import (
     CONNECT_SECONDS,
@@ -47,10 +46,11 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         clock: what waits before a lost connection for notifications is replaced.
         database_clock: whether leases and due times go by the database's clock; False in tests that move a clock by
             hand, and then they go by the clock of each caller.
+        migrate: whether to make the schema, or to bring it up to date; False for a look that changes nothing.
 
     Raises:
-        ConfigurationError: the DSN cannot be read; on entering, a newer version of leadpay has upgraded the schema, or
-            the database isn't in UTF-8.
+        ConfigurationError: the DSN cannot be read; on entering, the schema is too new, or it may not be changed and is
+            too old, or the database isn't in UTF-8.
         InboxError: from any operation: the database is gone, locked, full or too slow, or the inbox is closed. Nothing
             is kept then, or it is not known, and asking again is safe.
     """
@@ -66,6 +66,7 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         listen: bool | str = True,
         clock: Clock | None = None,
         database_clock: bool = True,
+        migrate: bool = True,
     ) -> None:
         self._postgres_queries = PostgresQueries(database_clock=database_clock)
         super().__init__(self._postgres_queries)
@@ -76,6 +77,7 @@ class PostgresInbox(DatabaseInbox["Connection"]):
             handler_connections=handler_connections,
             response_seconds=response_seconds,
             connect_seconds=connect_seconds,
+            migrate=migrate,
         )
         self._batcher = InsertBatcher(
             self._insert, is_refusal=lambda error: isinstance(error.__context__, psycopg.DataError)
@@ -88,18 +90,25 @@ class PostgresInbox(DatabaseInbox["Connection"]):
     def __repr__(self) -> str:
         return f"PostgresInbox({place(self.database.dsn)})"
 
-    async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
-        """Commit an event to disk; see :class:`leadpay.inbox.store.Inbox`."""
+    async def _add(self, new: NewEvent) -> bool:
         self.database.raise_if_closed()
-        new = await self._batcher.add(row(event, body, received_at))
-        self._hint.set()
-        return new
+        if new.problems is not None:
+            return await self.database.run(partial(self._postgres_queries.add_unreadable, new=new))
+        return await self._batcher.add(row(new))
 
     async def _insert(self, rows: Sequence[Row]) -> set[str]:
         return await self.database.run(partial(self._postgres_queries.add, rows=rows))
 
     async def _run(self, query: "Callable[[Connection], Result[T]]", *, writes: bool = True) -> T:  # noqa: ARG002 - the server needs no such hint
         return await self.database.run(cast("Work[T]", query))
+
+    def _recorder(self, **result: Any) -> "Callable[[Connection], Result[bool]]":
+        attempts = count()
+
+        def record(connection: "Connection") -> Result[bool]:
+            return self._postgres_queries.record_result(connection, **result, again=next(attempts) > 0)
+
+        return record
 
     @asynccontextmanager
     async def _handler_connection(self) -> AsyncIterator[PostgresConnection]:
@@ -114,6 +123,10 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         if self._listener is not None:
             self._listener.start()
         await super().wait_for_work(seconds)
+
+    async def missing_migrations(self) -> list[str]:
+        """Give the SQL of each schema file that the database has not seen; nothing is applied."""
+        return [file.sql for file in await self.database.missing_files()]
 
     async def __aenter__(self) -> Self:
         """Connect; create or upgrade the schema."""

@@ -1,25 +1,22 @@
 """PostgreSQL: all statements of the inbox, and the functions that execute them.
 
-What receivers and workers do is one statement each, and so a transaction of its own: no lock is held from one round
-trip to the next, and a pooler may give every statement another session. A statement that locks more than one row locks
-the ordering key first, so that there is no deadlock.
+What receivers and workers do most often is one statement each, and so a transaction of its own: no lock is held from
+one round trip to the next, and a pooler may give every statement another session. What takes several statements locks
+the ordering key first, so that there is no deadlock, and so that the others see all that was done before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
-from leadpay.errors import InboxError
-from leadpay.inbox.database import PAGE
-from leadpay.inbox.store import Claim, EventState, HandlerRun, RunFinishedError, Stats, StoredEvent
-from leadpay.models import Event, InstantPaymentEvent
+from leadpay.inbox.database import PAGE, NewEvent, add_up
+from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
-from leadpay.storage.postgres.encoding import EPOCH, MICROSECOND, date, escaped, key, plain, utc, within
+from leadpay.storage.postgres.encoding import date, escaped, key, plain, utc, within
+from leadpay.storage.postgres.pool import Rollback, in_transaction
 from leadpay.webhooks.secrets import SecretUse
 
 if TYPE_CHECKING:
-    from psycopg import AsyncCursor
-
     from leadpay.storage.postgres.pool import Connection
 
 CHANNEL: Final = "leadpay_inbox"
@@ -46,145 +43,283 @@ MAX_DELAY: Final = 1e12
 
 # The statements, in the order of an event's life. Tables are described in schema/postgres.
 
-# IDs in order, then keys in order, then their handler runs, so that two of these statements cannot deadlock.
-# An event that another connection adds at this moment is in no snapshot yet: its own statement makes the key due.
+_BUMPED: Final = """
+ON CONFLICT (consumer, ordering_key) DO UPDATE SET
+    revision = old.revision + 1, needs = NULL,
+    due_at = CASE WHEN old.leased THEN old.due_at ELSE least(old.due_at, excluded.due_at) END"""
+"""While a key is leased, due_at is when the lease ends, and the revision tells its holder."""
+
+# IDs in order, then keys in order, so that two of these statements cannot deadlock.
 ADD: Final = f"""
 WITH given AS MATERIALIZED (
-    SELECT nextval(pg_get_serial_sequence('leadpay_events', 'number')) AS number, one.*
+    SELECT nextval('leadpay_events_number_seq') AS number, one.*
     FROM unnest(%(ids)s::text[], %(keys)s::text[], %(types)s::text[], %(created)s::timestamptz[],
                 %(versions)s::timestamptz[], %(received)s::timestamptz[], %(bodies)s::bytea[])
         AS one (id, ordering_key, type, created_at, version, received_at, body)
 ), new AS (
     INSERT INTO leadpay_events (number, id, ordering_key, type, created_at, version, received_at, body)
     SELECT number, id, ordering_key, type, created_at, version, received_at, body FROM given ORDER BY id COLLATE "C"
-    ON CONFLICT (id) DO NOTHING RETURNING id, ordering_key
-), known AS MATERIALIZED (
-    SELECT id, kept.ordering_key FROM given JOIN leadpay_events AS kept USING (id)
-    WHERE kept.state = 'waiting'
+    ON CONFLICT (id) DO NOTHING RETURNING number, id, ordering_key
+), waits AS (
+    INSERT INTO leadpay_pending (consumer, ordering_key, number)
+    SELECT one.id, new.ordering_key, new.number FROM new, leadpay_consumers AS one
 ), bumped AS (
-    INSERT INTO leadpay_ordering_keys AS old (ordering_key, due_at, revision)
-    SELECT ordering_key, {_NOW}, 1 FROM (TABLE new UNION ALL TABLE known) AS come
-    GROUP BY ordering_key ORDER BY ordering_key
-    ON CONFLICT (ordering_key) DO UPDATE SET
-        revision = old.revision + 1,
-        due_at = CASE WHEN old.leased THEN old.due_at ELSE least(old.due_at, excluded.due_at) END
-    RETURNING ordering_key
-), made_due AS (
-    UPDATE leadpay_handler_runs AS waiting SET due_at = {_NOW} FROM known JOIN bumped USING (ordering_key)
-    WHERE waiting.event_id = known.id AND waiting.state = 'waiting' AND waiting.due_at > {_NOW}
+    INSERT INTO leadpay_ordering_keys AS old (consumer, ordering_key, due_at, revision)
+    SELECT one.id, come.ordering_key, {_NOW}, 1
+    FROM (SELECT DISTINCT ordering_key FROM new) AS come, leadpay_consumers AS one ORDER BY 1, 2 {_BUMPED}
 )
 SELECT ARRAY(SELECT id FROM new), set_config('synchronous_commit', %(durable)s, true), pg_notify('{CHANNEL}', '')"""  # noqa: S608 - constants
 
-_SECONDS: Final = "extract(epoch FROM due_at)"
+# A second copy of an event that waits makes it due at once. One that another connection adds at this moment is in no
+# snapshot yet: its own statement makes the key due.
+MAKE_DUE: Final = f"""
+WITH known AS MATERIALIZED (
+    SELECT pending.* FROM leadpay_events AS kept JOIN leadpay_pending AS pending USING (ordering_key, number)
+    WHERE kept.id = ANY (%(ids)s)
+), bumped AS (
+    INSERT INTO leadpay_ordering_keys AS old (consumer, ordering_key, due_at, revision)
+    SELECT DISTINCT consumer, ordering_key, {_NOW}, 1 FROM known ORDER BY 1, 2 {_BUMPED}
+    RETURNING consumer, ordering_key
+)
+UPDATE leadpay_handler_runs AS waiting SET due_at = {_NOW} FROM known JOIN bumped USING (consumer, ordering_key)
+WHERE waiting.consumer = known.consumer AND waiting.number = known.number AND waiting.state = 'waiting'
+    AND waiting.due_at > {_NOW}"""  # noqa: S608 - constants
 
-_HANDLER_RUNS: Final = f"""(
-    SELECT json_agg(json_build_array(handler, state, attempts, {_SECONDS}, error))
-    FROM leadpay_handler_runs WHERE event_id = id)"""  # noqa: S608 - a constant
-
-# Without time zones: the session's own may be any.
-_COLUMNS: Final = f"""
-    id, ordering_key, type, created_at AT TIME ZONE 'UTC' AS created_at, version AT TIME ZONE 'UTC' AS version,
-    received_at AT TIME ZONE 'UTC' AS received_at, body, state, reason, {_HANDLER_RUNS} AS handler_runs"""
+ADD_UNREADABLE: Final = """
+WITH new AS (
+    INSERT INTO leadpay_events (id, ordering_key, type, created_at, received_at, body)
+    VALUES (%(id)s, %(ordering_key)s, %(type)s, %(created_at)s, %(received_at)s, %(body)s)
+    ON CONFLICT (id) DO NOTHING RETURNING number
+), aside AS (
+    INSERT INTO leadpay_set_aside (consumer, number, state, reason)
+    SELECT id, number, 'unreadable', %(problems)s FROM new, leadpay_consumers
+)
+SELECT count(*), set_config('synchronous_commit', %(durable)s, true) FROM new"""
 
 # A claim only locks and leases. Its events are read by the next statements, by snapshots newer than the locks: an
 # older snapshot may show an event as waiting that another worker has just finished.
 CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
-    SELECT ordering_key FROM leadpay_ordering_keys WHERE due_at <= {_NOW} ORDER BY due_at LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
+    SELECT ordering_key FROM leadpay_ordering_keys
+    WHERE consumer = %(consumer)s AND due_at <= {_NOW} AND (needs IS NULL OR needs = ANY (%(has)s))
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE leadpay_ordering_keys AS one SET
-    fencing_token = one.fencing_token + 1, abandoned = one.abandoned + one.leased::integer,
-    leased = true, due_at = {_LATER.format("lease")}
-FROM due WHERE one.ordering_key = due.ordering_key
+    fencing_token = nextval('leadpay_fencing_tokens'), abandoned = one.abandoned + one.leased::integer,
+    leased = true, needs = NULL, due_at = {_LATER.format("lease")}
+FROM due WHERE one.consumer = %(consumer)s AND one.ordering_key = due.ordering_key
 RETURNING one.ordering_key, one.fencing_token, one.abandoned, one.revision, extract(epoch FROM {_NOW})"""  # noqa: S608 - constants
 
+# Without time zones: the session's own may be any.
+_EVENT: Final = """
+    e.number, e.id, e.ordering_key, e.type, e.created_at AT TIME ZONE 'UTC' AS created, e.version AT TIME ZONE 'UTC',
+    e.received_at AT TIME ZONE 'UTC', e.body"""
+
 WAITING: Final = f"""
-SELECT {_COLUMNS} FROM leadpay_events WHERE ordering_key = ANY (%(keys)s) AND state = 'waiting'
-ORDER BY leadpay_events.created_at, number"""  # noqa: S608 - a constant
+SELECT {_EVENT}, 'waiting', NULL, p.only_handlers
+FROM leadpay_pending AS p JOIN leadpay_events AS e USING (number)
+WHERE p.consumer = %(consumer)s AND p.ordering_key = ANY (%(keys)s) ORDER BY e.created_at, e.number"""  # noqa: S608 - a constant
 
-LATEST_VERSIONS: Final = """
-SELECT ordering_key, handler, (extract(epoch FROM max(version)) * 1000000)::bigint
-FROM leadpay_events JOIN leadpay_handler_runs AS run ON event_id = id
-WHERE ordering_key = ANY (%(keys)s) AND version IS NOT NULL AND run.state = 'done' GROUP BY ordering_key, handler"""
+RUNS: Final = """
+SELECT number, handler, state, attempts, extract(epoch FROM due_at), error FROM leadpay_handler_runs
+WHERE consumer = %(consumer)s AND number = ANY (%(numbers)s)"""
 
-# Only the current fencing token may write. Any write except a heartbeat resets the count of abandoned leases.
-# A finished run is not written again, unless by this very lease: a statement whose connection is lost is run twice.
-# If new work arrived for this key since the claim, an event with a pending handler stays open: it may have been
-# replayed. It is closed only if this statement's snapshot is as new as the revision of the locked row.
-RECORD_RESULT: Final = f"""
-WITH held AS (
-    UPDATE leadpay_ordering_keys SET
-        due_at = {_LATER.format("lease")}, abandoned = CASE WHEN %(is_result)s::boolean THEN 0 ELSE abandoned END
-    WHERE ordering_key = %(ordering_key)s AND fencing_token = %(fencing_token)s AND leased
-    RETURNING ordering_key, revision, fencing_token
-), recorded AS (
-    INSERT INTO leadpay_handler_runs AS old (event_id, handler, state, attempts, due_at, error, fencing_token)
-    SELECT %(id)s, %(handler)s, %(state)s, %(attempts)s::bigint, {_LATER.format("delay")}, %(error)s, held.fencing_token
-    FROM held WHERE %(handler)s::text IS NOT NULL
-    ON CONFLICT (event_id, handler) DO UPDATE SET
-        state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error,
-        fencing_token = excluded.fencing_token
-    WHERE old.state = 'waiting' OR (old.state, old.attempts, old.fencing_token)
-        = (excluded.state, excluded.attempts, excluded.fencing_token)
-    RETURNING 1
-), closed AS (
-    UPDATE leadpay_events AS event SET state = %(closes)s
-    FROM held JOIN leadpay_ordering_keys AS seen USING (ordering_key)
-    WHERE id = %(id)s AND event.state IN ('waiting', %(closes)s) AND %(closes)s::text IS NOT NULL AND (
-        held.revision = %(revision)s OR held.revision = seen.revision AND NOT EXISTS (
-            SELECT FROM leadpay_handler_runs AS other
-            WHERE event_id = id AND other.state = 'waiting' AND handler IS DISTINCT FROM %(handler)s))
-    RETURNING 1
+# What is through and newer than something that waits.
+NEWER: Final = f"""
+SELECT {_EVENT}, coalesce(s.state, 'done'), NULL, NULL FROM unnest(%(keys)s::text[], %(versions)s::timestamptz[])
+    AS waits (ordering_key, version) JOIN leadpay_events AS e USING (ordering_key)
+LEFT JOIN leadpay_set_aside AS s ON s.consumer = %(consumer)s AND s.number = e.number
+WHERE e.version > waits.version AND NOT EXISTS (
+    SELECT FROM leadpay_pending AS p
+    WHERE p.consumer = %(consumer)s AND p.ordering_key = e.ordering_key AND p.number = e.number)"""  # noqa: S608 - a constant
+
+_KEY: Final = "consumer = %(consumer)s AND ordering_key = %(ordering_key)s"
+
+_HELD: Final = f"{_KEY} AND fencing_token = %(fencing_token)s AND leased"
+
+# If nothing happened to the key since the claim, the event waits as it was claimed, and one statement is enough.
+FINISH: Final = f"""
+WITH held AS MATERIALIZED (SELECT revision FROM leadpay_ordering_keys WHERE {_HELD} FOR UPDATE), finished AS (
+    DELETE FROM leadpay_pending USING held
+    WHERE {_KEY} AND number = (SELECT number FROM leadpay_events WHERE id = %(id)s) AND only_handlers IS NULL
+        AND held.revision = %(revision)s RETURNING 1
 )
-SELECT revision > %(revision)s, (SELECT count(*) FROM recorded), (SELECT count(*) FROM closed),
-    set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true),
+SELECT (SELECT count(*) FROM finished), set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true),
     set_config('synchronous_commit', %(durable)s, true)
 FROM held"""  # noqa: S608 - constants
 
+LOCK: Final = f"""
+SELECT revision > %(revision)s, (SELECT number FROM leadpay_events WHERE id = %(id)s),
+    set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true),
+    set_config('synchronous_commit', %(durable)s, true)
+FROM leadpay_ordering_keys WHERE {_HELD} FOR UPDATE"""  # noqa: S608 - constants
+
+# Any write except a heartbeat resets the count of abandoned leases.
+PROLONG: Final = f"""
+UPDATE leadpay_ordering_keys SET
+    due_at = {_LATER.format("lease")}, abandoned = CASE WHEN %(is_result)s::boolean THEN 0 ELSE abandoned END
+WHERE {_HELD} RETURNING revision > %(revision)s"""  # noqa: S608 - constants
+
+RECORD_RUN: Final = f"""
+INSERT INTO leadpay_handler_runs AS old (consumer, number, handler, state, attempts, due_at, error)
+VALUES (%(consumer)s, %(number)s, %(handler)s, %(state)s, %(attempts)s, {_LATER.format("delay")}, %(error)s)
+ON CONFLICT (consumer, number, handler) DO UPDATE SET
+    state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
+WHERE old.state = 'waiting'"""  # noqa: S608 - constants
+
+# If new work arrived for this key since the claim, an event with a waiting handler stays open: it may have been
+# replayed.
+CLOSE: Final = f"""
+DELETE FROM leadpay_pending WHERE {_KEY} AND number = %(number)s AND (NOT %(has_new_work)s OR NOT EXISTS (
+    SELECT FROM leadpay_handler_runs
+    WHERE consumer = %(consumer)s AND number = %(number)s AND state = 'waiting'))
+RETURNING only_handlers"""  # noqa: S608 - a constant
+
+IS_PENDING: Final = f"SELECT FROM leadpay_pending WHERE {_KEY} AND number = %(number)s"
+
+SET_ASIDE: Final = """
+INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers)
+VALUES (%(consumer)s, %(number)s, %(state)s, %(reason)s, %(only)s)
+ON CONFLICT (consumer, number) DO UPDATE SET
+    state = excluded.state, reason = excluded.reason, only_handlers = excluded.only_handlers"""
+
+TAKE_BACK: Final = "DELETE FROM leadpay_set_aside WHERE consumer = %(consumer)s AND number = %(number)s"
+
+# An ordering key without new work and without a waiting event needs no row.
+FORGET_KEY: Final = f"""
+DELETE FROM leadpay_ordering_keys WHERE {_HELD} AND revision = %(revision)s AND NOT EXISTS (
+    SELECT FROM leadpay_pending WHERE {_KEY})"""  # noqa: S608 - constants
+
 RELEASE: Final = f"""
 UPDATE leadpay_ordering_keys SET leased = false, abandoned = %(abandoned)s,
-    due_at = CASE WHEN revision > %(revision)s THEN to_timestamp(0) ELSE {_LATER.format("delay")} END
-WHERE ordering_key = %(ordering_key)s AND fencing_token = %(fencing_token)s AND leased
-RETURNING revision > %(revision)s"""  # noqa: S608 - constants
+    needs = CASE WHEN revision > %(revision)s THEN NULL ELSE %(needs)s END,
+    due_at = CASE WHEN revision > %(revision)s THEN to_timestamp(0) ELSE coalesce({_LATER.format("delay")}, {_NOW}) END
+WHERE {_HELD} RETURNING revision > %(revision)s OR %(delay)s::double precision IS NULL"""  # noqa: S608 - constants
 
-# A replay and a discard take several statements, and so a transaction that locks the ordering key first.
-LOCK: Final = """
-SELECT ordering_key, set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)
-FROM leadpay_ordering_keys
-WHERE ordering_key = (SELECT ordering_key FROM leadpay_events WHERE id = %(id)s) FOR UPDATE"""
+# What a person does takes several statements, and so a transaction that locks the ordering key first.
+BUMP: Final = f"""
+INSERT INTO leadpay_ordering_keys AS old (consumer, ordering_key, due_at, revision)
+VALUES (%(consumer)s, %(ordering_key)s, {_NOW}, 1) {_BUMPED}
+RETURNING set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true)"""  # noqa: S608 - constants
+
+ORDERING_KEY: Final = "SELECT number, ordering_key FROM leadpay_events WHERE id = %(id)s"
 
 # Locked, since a purge doesn't lock the ordering key.
-KNOWN: Final = "SELECT state, body IS NOT NULL FROM leadpay_events WHERE id = %(id)s FOR UPDATE"
+KNOWN: Final = """
+SELECT e.body IS NOT NULL, p.number IS NOT NULL, coalesce(p.only_handlers, s.only_handlers), s.state
+FROM leadpay_events AS e
+LEFT JOIN leadpay_pending AS p
+    ON p.consumer = %(consumer)s AND p.ordering_key = e.ordering_key AND p.number = e.number
+LEFT JOIN leadpay_set_aside AS s ON s.consumer = %(consumer)s AND s.number = e.number
+WHERE e.number = %(number)s FOR UPDATE OF e"""
 
 REVIVE: Final = f"""
 UPDATE leadpay_handler_runs SET state = 'waiting', attempts = 0, due_at = {_NOW}
-WHERE event_id = %(id)s AND state = 'dead'"""  # noqa: S608 - a constant
+WHERE consumer = %(consumer)s AND number = %(number)s AND state = 'dead'"""  # noqa: S608 - a constant
 
 BEGIN_AGAIN: Final = f"""
-INSERT INTO leadpay_handler_runs (event_id, handler, state, attempts, due_at)
-VALUES (%(id)s, %(handler)s, 'waiting', 0, {_NOW}) ON CONFLICT (event_id, handler) DO UPDATE SET
+INSERT INTO leadpay_handler_runs (consumer, number, handler, state, attempts, due_at)
+VALUES (%(consumer)s, %(number)s, %(handler)s, 'waiting', 0, {_NOW})
+ON CONFLICT (consumer, number, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = NULL"""  # noqa: S608 - a constant
 
-REOPEN: Final = "UPDATE leadpay_events SET state = 'waiting', reason = NULL WHERE id = %(id)s"
+REOPEN: Final = """
+INSERT INTO leadpay_pending (consumer, ordering_key, number, only_handlers)
+VALUES (%(consumer)s, %(ordering_key)s, %(number)s, %(only)s)
+ON CONFLICT (consumer, ordering_key, number) DO UPDATE SET only_handlers = excluded.only_handlers"""
 
-DISCARD: Final = "UPDATE leadpay_events SET state = 'discarded', reason = %(reason)s WHERE id = %(id)s"
+DISCARD: Final = f"DELETE FROM leadpay_pending WHERE {_KEY} AND number = %(number)s"  # noqa: S608 - a constant
 
-BUMP: Final = f"""
-UPDATE leadpay_ordering_keys SET
-    revision = revision + 1, due_at = CASE WHEN leased THEN due_at ELSE least(due_at, {_NOW}) END
-WHERE ordering_key = %(ordering_key)s"""  # noqa: S608 - a constant
+UNREADABLE: Final = """
+SELECT number, body FROM leadpay_events AS e WHERE id = %(id)s AND EXISTS (
+    SELECT FROM leadpay_set_aside AS s WHERE s.number = e.number AND state = 'unreadable')"""
+
+LOCK_EVENT: Final = "SELECT FROM leadpay_events WHERE number = %(number)s FOR UPDATE"
+
+READABLE: Final = "DELETE FROM leadpay_set_aside WHERE number = %(number)s AND state = 'unreadable' RETURNING consumer"
+
+TWIN: Final = "SELECT FROM leadpay_events WHERE id = %(id)s AND number <> %(number)s"
+
+DELETE_EVENT: Final = "DELETE FROM leadpay_events WHERE number = %(number)s"
+
+READ: Final = """
+UPDATE leadpay_events SET id = %(id)s, ordering_key = %(ordering_key)s, type = %(type)s, created_at = %(created_at)s,
+    version = %(version)s
+WHERE number = %(number)s"""
+
+CONSUMERS: Final = "SELECT id, name, is_registered, since FROM leadpay_consumers ORDER BY id"
+
+# One registration at a time. An event is added before it, and has a number that is not greater than ``since``, or sees
+# what it has registered.
+REGISTERING: Final = "LOCK TABLE leadpay_consumers IN SHARE ROW EXCLUSIVE MODE"
+NO_EVENT_MEANWHILE: Final = "LOCK TABLE leadpay_events IN SHARE MODE"
+
+TAKE_OVER: Final = "UPDATE leadpay_consumers SET name = %(name)s, is_registered = true WHERE id = 1"
+
+NEW_CONSUMER: Final = """
+INSERT INTO leadpay_consumers (id, name, is_registered, since)
+SELECT max(id) + 1, %(name)s, true, (SELECT coalesce(max(number), 0) FROM leadpay_events) FROM leadpay_consumers
+RETURNING id"""
+
+HANDLERS: Final = "SELECT name, patterns, since FROM leadpay_handlers WHERE consumer = %(consumer)s ORDER BY name"
+
+REGISTER: Final = """
+INSERT INTO leadpay_handlers (consumer, name, patterns, since)
+VALUES (%(consumer)s, %(name)s, %(patterns)s,
+    coalesce(%(since)s::bigint, (SELECT coalesce(max(number), 0) FROM leadpay_events)))
+ON CONFLICT (consumer, name) DO UPDATE SET patterns = excluded.patterns"""
+
+FORGET_HANDLER: Final = "DELETE FROM leadpay_handlers WHERE consumer = %(consumer)s AND name = %(name)s"
+
+FREE_KEYS: Final = "UPDATE leadpay_ordering_keys SET needs = NULL WHERE consumer = %(consumer)s AND needs = %(name)s"
 
 PURGE: Final = """
 UPDATE leadpay_events SET body = NULL WHERE number = ANY (ARRAY(
-    SELECT number FROM leadpay_events
-    WHERE body IS NOT NULL AND state IN ('done', 'discarded') AND received_at < %(before)s
+    SELECT e.number FROM leadpay_events AS e
+    WHERE body IS NOT NULL AND received_at < %(before)s AND NOT EXISTS (
+        SELECT FROM leadpay_pending AS p WHERE p.ordering_key = e.ordering_key AND p.number = e.number
+            AND p.consumer IN (SELECT id FROM leadpay_consumers)
+    ) AND NOT EXISTS (
+        SELECT FROM leadpay_set_aside AS s WHERE s.number = e.number AND s.state <> 'discarded'
+            AND s.consumer IN (SELECT id FROM leadpay_consumers)
+    )
     ORDER BY received_at LIMIT %(page)s FOR UPDATE SKIP LOCKED))"""
 
-COUNT: Final = "SELECT state, type, count(*) FROM leadpay_events GROUP BY state, type"
+COUNT: Final = """
+SELECT 'all', type, count(*) FROM leadpay_events WHERE number > %(since)s GROUP BY type
+UNION ALL
+SELECT CASE WHEN number > %(since)s THEN 'waiting' ELSE 'waiting, older' END AS word, type, count(*)
+FROM leadpay_pending JOIN leadpay_events USING (number) WHERE consumer = %(consumer)s GROUP BY word, type
+UNION ALL
+SELECT CASE WHEN s.number > %(since)s THEN state ELSE state || ', older' END AS word, type, count(*)
+FROM leadpay_set_aside AS s JOIN leadpay_events AS e ON e.number = s.number
+LEFT JOIN leadpay_pending AS p
+    ON p.consumer = %(consumer)s AND p.ordering_key = e.ordering_key AND p.number = e.number
+WHERE s.consumer = %(consumer)s AND p.number IS NULL GROUP BY word, type"""
 
 OLDEST: Final = """
-SELECT received_at AT TIME ZONE 'UTC' FROM leadpay_events WHERE state = 'waiting' ORDER BY number LIMIT 1"""
+SELECT received_at AT TIME ZONE 'UTC' FROM leadpay_events
+WHERE number = (SELECT min(number) FROM leadpay_pending WHERE consumer = %(consumer)s)"""
+
+_STATE: Final = """
+CASE WHEN p.number IS NOT NULL THEN 'waiting' WHEN s.number IS NOT NULL THEN s.state
+WHEN e.number > %(since)s OR EXISTS (
+    SELECT FROM leadpay_handler_runs AS r WHERE r.consumer = %(consumer)s AND r.number = e.number) THEN 'done' END"""
+
+LISTED: Final = f"""
+SELECT {_EVENT}, {_STATE}, s.reason, p.only_handlers FROM leadpay_events AS e
+LEFT JOIN leadpay_pending AS p
+    ON p.consumer = %(consumer)s AND p.ordering_key = e.ordering_key AND p.number = e.number
+LEFT JOIN leadpay_set_aside AS s ON s.consumer = %(consumer)s AND s.number = e.number
+WHERE {{}} ORDER BY e.number DESC LIMIT %(limit)s"""  # noqa: S608 - constants
+
+IN_STATE: Final[Mapping[str, str]] = {
+    "waiting": "p.number IS NOT NULL",
+    "done": f"p.number IS NULL AND s.number IS NULL AND {_STATE} IS NOT NULL",
+}
+"""Conditions; any other state is one of an event that was set aside."""
+
+ASIDE: Final = "p.number IS NULL AND s.state = %(state)s"
 
 WATERMARK: Final = "SELECT time AT TIME ZONE 'UTC' FROM leadpay_watermark"
 
@@ -206,11 +341,11 @@ SELECT fingerprint, first_seen_at AT TIME ZONE 'UTC', last_verified_at AT TIME Z
 FROM leadpay_secrets"""
 
 
-def row(event: Event, body: bytes, received_at: datetime) -> tuple[Any, ...]:
+def row(new: NewEvent) -> tuple[Any, ...]:
     """Give an event's columns, the ID first."""
-    version = within(event.payment.updated_at) if isinstance(event, InstantPaymentEvent) else None
-    times = (within(event.created_at), version, within(received_at))
-    return (key(event.id), key(event.payment_id or event.id), key(str(event.type)), *times, body)
+    version = None if new.version is None else within(new.version)
+    times = (within(new.created_at), version, within(new.received_at))
+    return (key(new.event_id), key(new.ordering_key), key(new.type), *times, new.body)
 
 
 class PostgresQueries:
@@ -231,23 +366,60 @@ class PostgresQueries:
         columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         now = None if self._database_clock else min(columns["received"])
         new, *_ = await _row(connection, ADD, {**columns, "now": now, "durable": DURABLE})
-        return set(new)
+        added = set(new)
+        if len(added) < len(rows):
+            known = [one for one in columns["ids"] if one not in added]
+            await connection.execute(MAKE_DUE, {"ids": known, "now": now})
+        return added
 
-    async def claim(self, connection: "Connection", *, limit: int, now: float, seconds: float) -> list[Claim]:
+    async def add_unreadable(self, connection: "Connection", new: NewEvent) -> bool:
+        """Insert bytes that cannot be read."""
+        event_id, ordering_key, event_type, created_at, _, received_at, body = row(new)
+        given = {
+            "id": event_id,
+            "ordering_key": ordering_key,
+            "type": event_type,
+            "created_at": created_at,
+            "received_at": received_at,
+            "body": body,
+            "problems": escaped(new.problems or ""),
+            "durable": DURABLE,
+        }
+        count, *_ = await _row(connection, ADD_UNREADABLE, given)
+        return bool(count)
+
+    async def claim(
+        self,
+        connection: "Connection",
+        *,
+        consumer: int,
+        has: Collection[str] | None,
+        limit: int,
+        now: float,
+        seconds: float,
+    ) -> list[Claim]:
         """Lease keys that are due, and read their events; a key without a waiting event is released again."""
-        given = {"now": self._now(now), "lease": _delay(seconds), "limit": limit}
+        given = {
+            "now": self._now(now),
+            "lease": _delay(seconds),
+            "limit": limit,
+            "consumer": consumer,
+            "has": [escaped(one) for one in has or ()],
+        }
         claimed = await (await connection.execute(CLAIM, given)).fetchall()
         if not claimed:
             return []
-        keys = {"keys": [row[0] for row in claimed]}
+        keys = [one[0] for one in claimed]
+        rows = await (await connection.execute(WAITING, {"consumer": consumer, "keys": keys})).fetchall()
+        # Read after the events: every handler is known that was registered before one of them was added.
+        handlers = await self.known_handlers(connection, consumer=consumer)
         # A handler run's due time by the caller's clock, which is compared with it.
         ahead = now - float(claimed[0][-1])
+        runs = await self._runs(connection, consumer, [one[0] for one in rows], ahead=ahead)
         waiting: dict[str, list[StoredEvent]] = {}
-        for columns in await (await connection.execute(WAITING, keys)).fetchall():
-            waiting.setdefault(columns[1], []).append(_event(columns, ahead=ahead))
-        latest: dict[str, dict[str, datetime]] = {}
-        for ordering_key, handler, micro in await (await connection.execute(LATEST_VERSIONS, keys)).fetchall():
-            latest.setdefault(ordering_key, {})[plain(handler)] = EPOCH + micro * MICROSECOND
+        for columns in rows:
+            waiting.setdefault(columns[2], []).append(_event(columns, runs))
+        newer = await self._newer(connection, consumer, rows)
         claims = []
         for ordering_key, fencing_token, abandoned, revision, _ in claimed:
             lease = Lease(
@@ -256,15 +428,60 @@ class PostgresQueries:
                 until=now + seconds,
                 seconds=seconds,
                 revision=revision,
+                consumer=consumer,
+                abandoned=abandoned,
             )
             if ordering_key in waiting:
-                versions = latest.get(ordering_key, {})
                 claims.append(
-                    Claim(lease=lease, events=waiting[ordering_key], latest_versions=versions, abandoned=abandoned)
+                    Claim(
+                        lease=lease,
+                        events=waiting[ordering_key],
+                        newer=newer.get(ordering_key, ()),
+                        handlers=handlers,
+                        abandoned=abandoned,
+                    )
                 )
             else:
-                await self.release(connection, lease=lease, due_at=None, now=now, abandoned=0)
+                await self.release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
         return claims
+
+    async def _runs(
+        self, connection: "Connection", consumer: int, numbers: Sequence[int], *, ahead: float = 0.0
+    ) -> dict[int, dict[str, HandlerRun]]:
+        """Read the runs of events; ``ahead`` is by how many seconds the caller's clock is ahead of the database's."""
+        runs: dict[int, dict[str, HandlerRun]] = {}
+        found = await connection.execute(RUNS, {"consumer": consumer, "numbers": list(numbers)})
+        for number, handler, state, attempts, due_at, error in await found.fetchall():
+            run = HandlerRun(
+                handler=plain(handler),
+                state=state,
+                attempts=attempts,
+                due_at=None if due_at is None else float(due_at) + ahead,
+                error=error and plain(error),
+            )
+            runs.setdefault(number, {})[run.handler] = run
+        return runs
+
+    async def _newer(
+        self, connection: "Connection", consumer: int, rows: Sequence[Sequence[Any]]
+    ) -> dict[str, list[StoredEvent]]:
+        """Read what is through and newer than the oldest version that waits of its payment."""
+        oldest: dict[str, datetime] = {}
+        for one in rows:
+            if one[5] is not None:
+                version = utc(one[5])
+                oldest[one[2]] = min(version, oldest.get(one[2], version))
+        if not oldest:
+            return {}
+        given = {"consumer": consumer, "keys": list(oldest), "versions": list(oldest.values())}
+        found = await (await connection.execute(NEWER, given)).fetchall()
+        if not found:
+            return {}
+        runs = await self._runs(connection, consumer, [one[0] for one in found])
+        newer: dict[str, list[StoredEvent]] = {}
+        for columns in found:
+            newer.setdefault(columns[2], []).append(_event(columns, runs))
+        return newer
 
     async def record_result(
         self,
@@ -275,102 +492,322 @@ class PostgresQueries:
         run: HandlerRun | None,
         closes: EventState | None,
         now: float,
+        reason: str | None = None,
+        releases: bool = False,
+        again: bool = False,
         idle_limit: str = IDLE_LIMIT,
     ) -> bool:
-        """Record how a handler ended, if the lease still holds, and say whether new work arrived."""
+        """Record how a handler ended, if the lease still holds, and say whether new work arrived.
+
+        ``again`` says that this may have been done before, over a connection that was lost: a run that is finished was
+        finished by this very lease then, unless there is new work.
+        """
         given = {
-            "ordering_key": key(lease.ordering_key),
-            "fencing_token": lease.fencing_token,
-            "revision": lease.revision,
-            "now": self._now(now),
-            "lease": _delay(lease.seconds),
-            "is_result": run is not None or closes is not None,
+            **self._lease(lease, now),
             "id": key(event_id),
-            "handler": None if run is None else escaped(run.handler),
-            "state": None if run is None else run.state,
-            "attempts": None if run is None else run.attempts,
-            "delay": None if run is None or run.due_at is None else _delay(run.due_at - now),
-            "error": None if run is None or run.error is None else escaped(run.error),
-            "closes": closes,
+            "is_result": run is not None or closes is not None,
             "idle_limit": idle_limit,
             "durable": DURABLE,
         }
-        held = await (await connection.execute(RECORD_RESULT, given)).fetchone()
-        if held is None:
-            raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
-        has_new_work, recorded, closed, *_ = held
-        if (run is not None and not recorded) or (closes is not None and not closed and not has_new_work):
-            raise RunFinishedError(f"{event_id} was finished by another worker")
-        return bool(has_new_work)
+        if run is None and closes is None:
+            return bool(self._held(await (await connection.execute(PROLONG, given)).fetchone(), lease)[0])
+        if run is None and closes == "done" and not (lease.abandoned or releases or again):
+            (finished, *_) = self._held(await (await connection.execute(FINISH, given)).fetchone(), lease)
+            if finished:
+                return False
+        result: dict[str, Any] = {
+            "run": run,
+            "closes": closes,
+            "now": now,
+            "reason": reason,
+            "releases": releases,
+            "again": again,
+        }
+        if in_transaction(connection):
+            return await self._record(connection, lease, event_id, given, **result)
+        async with connection.transaction():
+            return await self._record(connection, lease, event_id, given, **result)
 
-    async def release(
-        self, connection: "Connection", *, lease: Lease, due_at: float | None, now: float, abandoned: int
+    async def _record(
+        self,
+        connection: "Connection",
+        lease: Lease,
+        event_id: str,
+        given: dict[str, Any],
+        *,
+        run: HandlerRun | None,
+        closes: EventState | None,
+        now: float,
+        reason: str | None,
+        releases: bool,
+        again: bool,
     ) -> bool:
-        """Give a key back, and say whether it is due at once."""
-        given = {
+        """Record a result in a transaction, the ordering key locked first."""
+        held = self._held(await (await connection.execute(LOCK, given)).fetchone(), lease)
+        has_new_work, number = bool(held[0]), held[1]
+        given |= {"number": number, "has_new_work": has_new_work}
+        is_finished = False
+        if run is not None:
+            recorded = await connection.execute(RECORD_RUN, {**given, **self._run(run, now)})
+            is_finished = recorded.rowcount != 1
+        if closes is not None:
+            closed = await (await connection.execute(CLOSE, given)).fetchone()
+            if closed is not None:
+                await self._set_aside(connection, given, closes, reason, closed[0])
+            elif not has_new_work or await (await connection.execute(IS_PENDING, given)).fetchone() is None:
+                is_finished = True
+        if is_finished and (has_new_work or not again):
+            raise RunFinishedError(f"{event_id} was finished by another worker")
+        if releases:
+            await self.release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
+        elif run is not None or lease.abandoned:
+            await connection.execute(PROLONG, given)
+        return has_new_work
+
+    async def _set_aside(
+        self,
+        connection: "Connection",
+        given: Mapping[str, Any],
+        state: EventState,
+        reason: str | None,
+        only: Sequence[str] | None,
+    ) -> None:
+        """Keep the state of an event that is through, unless it is done."""
+        if state == "unhandled" and only is not None:
+            return  # The handler that it was replayed for doesn't take it, so it is again what it was before.
+        if state != "done":
+            aside = {"state": state, "reason": reason and escaped(reason), "only": only}
+            await connection.execute(SET_ASIDE, {**given, **aside})
+        elif only is not None:
+            await connection.execute(TAKE_BACK, given)
+
+    def _run(self, run: HandlerRun, now: float) -> dict[str, Any]:
+        return {
+            "handler": escaped(run.handler),
+            "state": run.state,
+            "attempts": run.attempts,
+            "delay": None if run.due_at is None else _delay(run.due_at - now),
+            "error": run.error and escaped(run.error),
+        }
+
+    def _lease(self, lease: Lease, now: float) -> dict[str, Any]:
+        return {
+            "consumer": lease.consumer,
             "ordering_key": key(lease.ordering_key),
             "fencing_token": lease.fencing_token,
             "revision": lease.revision,
+            "lease": _delay(lease.seconds),
             "now": self._now(now),
+        }
+
+    def _held(self, row: tuple[Any, ...] | None, lease: Lease) -> tuple[Any, ...]:
+        if row is None:
+            raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
+        return row
+
+    async def release(
+        self,
+        connection: "Connection",
+        *,
+        lease: Lease,
+        due_at: float | None,
+        now: float,
+        abandoned: int,
+        needs: str | None,
+    ) -> bool:
+        """Give a key back, and say whether it is due at once."""
+        given = {
+            **self._lease(lease, now),
             "delay": None if due_at is None else _delay(due_at - now),
             "abandoned": abandoned,
+            "needs": needs and escaped(needs),
         }
+        if due_at is None and (await connection.execute(FORGET_KEY, given)).rowcount:
+            return False
         return bool(await (await connection.execute(RELEASE, given)).fetchone() == (True,))
 
-    async def stats(self, connection: "Connection") -> Stats:
+    async def consumers(self, connection: "Connection") -> list[tuple[int, str, bool, int]]:
+        """List ID, name, whether it is registered, and since when."""
+        found = await (await connection.execute(CONSUMERS)).fetchall()
+        return [(one[0], plain(one[1]), one[2], one[3]) for one in found]
+
+    async def register(
+        self,
+        connection: "Connection",
+        *,
+        consumer: str,
+        takes_over: bool,
+        handlers: Mapping[str, Sequence[str]],
+        aliases: Mapping[str, str],
+    ) -> int:
+        """Register a consumer and its handlers, and give the consumer's ID."""
+        registered = {name: number for number, name, done, _ in await self.consumers(connection) if done}
+        if consumer in registered:
+            known = await self.known_handlers(connection, consumer=registered[consumer])
+            same = all(name in known and known[name].patterns == tuple(one) for name, one in handlers.items())
+            if same and not set(aliases) - set(handlers) & set(known):
+                return registered[consumer]
+        async with connection.transaction():
+            await connection.execute(REGISTERING)
+            await connection.execute(NO_EVENT_MEANWHILE)
+            known_ids = {name: (number, done) for number, name, done, _ in await self.consumers(connection)}
+            free = [number for number, done in known_ids.values() if not done]
+            if consumer in known_ids and known_ids[consumer][1]:
+                number = known_ids[consumer][0]
+            elif free and takes_over:
+                number = free[0]
+                await connection.execute(TAKE_OVER, {"name": escaped(consumer)})
+            else:
+                (number,) = await _row(connection, NEW_CONSUMER, {"name": escaped(consumer)})
+            await self._register_handlers(connection, number, handlers, aliases)
+        return number
+
+    async def _register_handlers(
+        self,
+        connection: "Connection",
+        consumer: int,
+        handlers: Mapping[str, Sequence[str]],
+        aliases: Mapping[str, str],
+    ) -> None:
+        before = await self.known_handlers(connection, consumer=consumer)
+        for name, patterns in handlers.items():
+            since = [before[old].since for old, new in aliases.items() if new == name and old in before]
+            given = {"consumer": consumer, "name": escaped(name), "patterns": list(patterns)}
+            await connection.execute(REGISTER, {**given, "since": min(since, default=None)})
+        for old in aliases:
+            if old in before and old not in handlers:
+                await self.forget_handler(connection, consumer=consumer, handler=old)
+
+    async def known_handlers(self, connection: "Connection", *, consumer: int) -> dict[str, KnownHandler]:
+        """List the handlers of a consumer."""
+        found = await (await connection.execute(HANDLERS, {"consumer": consumer})).fetchall()
+        return {
+            plain(name): KnownHandler(name=plain(name), patterns=tuple(patterns), since=since)
+            for name, patterns, since in found
+        }
+
+    async def forget_handler(self, connection: "Connection", *, consumer: int, handler: str) -> bool:
+        """Forget a handler, so that nothing waits for it."""
+        given = {"consumer": consumer, "name": escaped(handler)}
+        await connection.execute(FREE_KEYS, given)
+        return bool((await connection.execute(FORGET_HANDLER, given)).rowcount)
+
+    async def stats(self, connection: "Connection", *, consumer: int, since: int) -> Stats:
         """Count."""
-        by_state: dict[str, int] = {}
-        by_type: dict[str, dict[str, int]] = {}
-        for state, event_type, count in await (await connection.execute(COUNT)).fetchall():
-            by_state[state] = by_state.get(state, 0) + count
-            by_type.setdefault(plain(event_type), {})[state] = count
-        oldest = await (await connection.execute(OLDEST)).fetchone()
-        return Stats(by_state=by_state, by_type=by_type, oldest_waiting=None if oldest is None else utc(oldest[0]))
+        given = {"consumer": consumer, "since": since}
+        rows = await (await connection.execute(COUNT, given)).fetchall()
+        oldest = await (await connection.execute(OLDEST, given)).fetchone()
+        by_type = add_up((word, plain(event_type), count) for word, event_type, count in rows)
+        return Stats.of(by_type, None if oldest is None else utc(oldest[0]))
 
     async def page(
-        self, connection: "Connection", *, wanted: Mapping[str, str | None], before: int, limit: int
-    ) -> list[tuple[int, StoredEvent]]:
-        """Read the newest events before a number, with that number; ``wanted`` maps columns to values."""
-        given = {column: key(value) for column, value in wanted.items() if value is not None}
-        conditions = " AND ".join(["number < %(before)s", *(f"{column} = %({column})s" for column in given)])
-        sql = f"SELECT number, {_COLUMNS} FROM leadpay_events WHERE {conditions} ORDER BY number DESC LIMIT %(limit)s"  # noqa: S608 - our own columns
-        found = await connection.execute(sql.encode(), {**given, "before": before, "limit": limit})
-        return [(number, _event(columns)) for number, *columns in await found.fetchall()]
+        self,
+        connection: "Connection",
+        *,
+        consumer: int,
+        since: int,
+        wanted: Mapping[str, str | None],
+        before: int,
+        limit: int,
+    ) -> list[StoredEvent]:
+        """Read the newest events before a number; ``wanted`` maps ``id``, ``type`` and ``state`` to values."""
+        given = {name: key(value) for name, value in wanted.items() if value is not None}
+        conditions = ["e.number < %(before)s", *(f"e.{name} = %({name})s" for name in given if name != "state")]
+        if "state" in given:
+            conditions.append(IN_STATE.get(given["state"], ASIDE))
+        elif "id" not in given:
+            conditions.append(f"{_STATE} IS NOT NULL")
+        sql = LISTED.format(" AND ".join(conditions)).encode()
+        values = {**given, "consumer": consumer, "since": since, "before": before, "limit": limit}
+        rows = await (await connection.execute(sql, values)).fetchall()
+        runs = await self._runs(connection, consumer, [one[0] for one in rows]) if rows else {}
+        return [_event(one, runs) for one in rows]
 
-    async def replay(self, connection: "Connection", *, event_id: str, handler: str | None, now: float) -> bool:
+    async def replay(
+        self, connection: "Connection", *, consumer: int, event_id: str, handler: str | None, now: float
+    ) -> bool:
         """Bring an event back, if there is something to replay."""
-        given = {"id": key(event_id), "handler": handler and escaped(handler), "now": self._now(now)}
-        async with connection.transaction():
-            ordering_key, state, has_body = await self._locked(connection, given)
-            if not has_body:
+        given = {
+            "consumer": consumer,
+            "id": key(event_id),
+            "handler": handler and escaped(handler),
+            "now": self._now(now),
+            "idle_limit": IDLE_LIMIT,
+        }
+        async with connection.transaction() as transaction:
+            found = await (await connection.execute(ORDERING_KEY, given)).fetchone()
+            if found is None:
                 return False
-            revived = await connection.execute(REVIVE if handler is None else BEGIN_AGAIN, given)
-            if not revived.rowcount and state not in ("discarded", "unhandled"):
-                return False
-            _expect_one(await connection.execute(REOPEN, given))
-            _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
-        return True
+            given |= {"number": found[0], "ordering_key": found[1]}
+            await connection.execute(BUMP, given)
+            has_body, is_pending, only, state = await _row(connection, KNOWN, given)
+            if has_body and state != "unreadable":
+                if handler is not None:
+                    await connection.execute(BEGIN_AGAIN, given)
+                    if only is not None or not (is_pending or state):
+                        only = sorted({given["handler"], *(only or ())})
+                    await connection.execute(REOPEN, {**given, "only": only})
+                    return True
+                if (await connection.execute(REVIVE, given)).rowcount or state in ("discarded", "unhandled"):
+                    await connection.execute(TAKE_BACK, given)
+                    await connection.execute(REOPEN, {**given, "only": only})
+                    return True
+            raise Rollback(transaction)
+        return False
 
-    async def discard(self, connection: "Connection", *, event_id: str, reason: str, now: float) -> bool:
+    async def unreadable(self, connection: "Connection", *, event_id: str) -> tuple[int, bytes] | None:
+        """Give the number and the bytes of an event, if it has them."""
+        found = await (await connection.execute(UNREADABLE, {"id": key(event_id)})).fetchone()
+        return None if found is None or found[1] is None else (found[0], found[1])
+
+    async def make_readable(self, connection: "Connection", *, number: int, new: NewEvent, now: float) -> bool:
+        """Give an event that could not be read its columns, and have it handled; drop it if it is known by its ID."""
+        event_id, ordering_key, event_type, created_at, version, *_ = row(new)
+        given = {
+            "number": number,
+            "id": event_id,
+            "ordering_key": ordering_key,
+            "type": event_type,
+            "created_at": created_at,
+            "version": version,
+            "now": self._now(now),
+            "idle_limit": IDLE_LIMIT,
+            "only": None,
+        }
+        async with connection.transaction():
+            await connection.execute(LOCK_EVENT, given)
+            consumers = [one for (one,) in await (await connection.execute(READABLE, given)).fetchall()]
+            if await (await connection.execute(TWIN, given)).fetchone() is not None:
+                await connection.execute(DELETE_EVENT, given)
+                return bool(consumers)
+            await connection.execute(READ, given)
+            for consumer in sorted(consumers):
+                await connection.execute(REOPEN, {**given, "consumer": consumer})
+                await connection.execute(BUMP, {**given, "consumer": consumer})
+        return bool(consumers)
+
+    async def discard(self, connection: "Connection", *, consumer: int, event_id: str, reason: str, now: float) -> bool:
         """Take an event out of the way; what waited for it goes on."""
-        given = {"id": key(event_id), "reason": escaped(reason), "now": self._now(now)}
-        async with connection.transaction():
-            ordering_key, state, _ = await self._locked(connection, given)
-            if state not in ("waiting", "dead", "unhandled"):
+        given = {
+            "consumer": consumer,
+            "id": key(event_id),
+            "reason": escaped(reason),
+            "now": self._now(now),
+            "idle_limit": IDLE_LIMIT,
+        }
+        async with connection.transaction() as transaction:
+            found = await (await connection.execute(ORDERING_KEY, given)).fetchone()
+            if found is None:
                 return False
-            _expect_one(await connection.execute(DISCARD, given))
-            _expect_one(await connection.execute(BUMP, {**given, "ordering_key": ordering_key}))
-        return True
-
-    async def _locked(
-        self, connection: "Connection", given: Mapping[str, Any]
-    ) -> tuple[str | None, EventState | None, bool]:
-        """Lock an event's ordering key, and then read the event's state."""
-        locked = await (await connection.execute(LOCK, {**given, "idle_limit": IDLE_LIMIT})).fetchone()
-        if locked is None:
-            return None, None, False
-        state, has_body = await _row(connection, KNOWN, given)
-        return locked[0], state, has_body
+            given |= {"number": found[0], "ordering_key": found[1]}
+            await connection.execute(BUMP, given)
+            _, is_pending, only, state = await _row(connection, KNOWN, given)
+            if is_pending or state not in (None, "discarded"):
+                await connection.execute(SET_ASIDE, {**given, "state": "discarded", "only": only})
+                await connection.execute(DISCARD, given)
+                return True
+            raise Rollback(transaction)
+        return False
 
     async def purge(self, connection: "Connection", *, before: datetime) -> int:
         """Empty one page of bodies, and count them."""
@@ -412,12 +849,6 @@ def _delay(seconds: float) -> float:
     return min(seconds, MAX_DELAY)
 
 
-def _expect_one(cursor: "AsyncCursor[Any]") -> None:
-    """Raise unless a statement changed its one row, so that the transaction is rolled back."""
-    if cursor.rowcount != 1:
-        raise InboxError("a row that is locked was changed by another program")
-
-
 async def _row(connection: "Connection", query: LiteralString, given: Mapping[str, Any]) -> tuple[Any, ...]:
     """Execute a statement that gives one row."""
     row = await (await connection.execute(query, given)).fetchone()
@@ -425,8 +856,8 @@ async def _row(connection: "Connection", query: LiteralString, given: Mapping[st
     return row
 
 
-def _event(columns: Sequence[Any], *, ahead: float = 0.0) -> StoredEvent:
-    event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason, handler_runs = columns
+def _event(columns: Sequence[Any], runs: Mapping[int, Mapping[str, HandlerRun]]) -> StoredEvent:
+    number, event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason, only = columns
     return StoredEvent(
         event_id=plain(event_id),
         ordering_key=plain(ordering_key),
@@ -435,20 +866,9 @@ def _event(columns: Sequence[Any], *, ahead: float = 0.0) -> StoredEvent:
         version=version and utc(version),
         received_at=utc(received_at),
         body=body,
-        state=state,
-        handler_runs={plain(one[0]): _handler_run(*one, ahead=ahead) for one in handler_runs or ()},
+        state=state or "unhandled",
+        handler_runs=runs.get(number, {}),
         reason=reason and plain(reason),
-    )
-
-
-def _handler_run(
-    handler: str, state: Any, attempts: int, due_at: float | None, error: str | None, *, ahead: float
-) -> HandlerRun:
-    """Make a record; ``ahead`` is by how many seconds the caller's clock is ahead of the database's."""
-    return HandlerRun(
-        handler=plain(handler),
-        state=state,
-        attempts=attempts,
-        due_at=None if due_at is None else due_at + ahead,
-        error=error and plain(error),
+        number=number,
+        only=None if only is None else frozenset(map(plain, only)),
     )

@@ -2,18 +2,16 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import datetime
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Final, Self, cast
 
 from leadpay.inbox import sqlite_queries as queries
-from leadpay.inbox.database import DatabaseInbox, Result, T
-from leadpay.models import Event
+from leadpay.inbox.database import DatabaseInbox, NewEvent, Result, T
 from leadpay.storage.sqlite.connection import SqliteFile
 from leadpay.storage.sqlite.connection_thread import ConnectionThread, Work
-from leadpay.storage.sqlite.migrations import upgrade
+from leadpay.storage.sqlite.migrations import missing, upgrade
 from leadpay.storage.sqlite.transaction import SqliteConnection
 
 BUSY_SECONDS: Final = 5.0
@@ -27,9 +25,10 @@ class SqliteInbox(DatabaseInbox[sqlite3.Connection]):
         path: the file, made if it isn't there, readable by its owner only; or ``":memory:"`` for tests.
         busy_seconds: how long to wait for another process's transaction.
         prepare: what to do with each new connection, such as pragmas or functions of your own.
+        migrate: whether to make the file, and to bring its schema up to date; False for a look that changes nothing.
 
     Raises:
-        ConfigurationError: on entering: a newer version of leadpay has upgraded the file.
+        ConfigurationError: on entering: the file's schema is too new, or it may not be changed and is too old.
         InboxError: from any operation: the disk is full, the file is locked or gone, the inbox is closed. Nothing is
             kept then. The next operation connects again by itself: to a new file, if the old one is gone.
     """
@@ -40,22 +39,24 @@ class SqliteInbox(DatabaseInbox[sqlite3.Connection]):
         *,
         busy_seconds: float = BUSY_SECONDS,
         prepare: Callable[[sqlite3.Connection], object] | None = None,
+        migrate: bool = True,
     ) -> None:
         super().__init__(queries)
         self.path = str(path)
         file = SqliteFile(
-            self.path, busy_seconds=busy_seconds, upgrade=partial(upgrade, package="leadpay.inbox"), prepare=prepare
+            self.path,
+            busy_seconds=busy_seconds,
+            upgrade=partial(upgrade, package="leadpay.inbox", migrate=migrate),
+            prepare=prepare,
+            create=migrate,
         )
         self._thread = ConnectionThread(file.connect, check=file.check, reopen=not file.is_memory)
 
     def __repr__(self) -> str:
         return f"SqliteInbox({self.path!r})"
 
-    async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
-        """Commit an event to disk; see :class:`leadpay.inbox.store.Inbox`."""
-        new = await self._thread.run(partial(queries.add, event=event, body=body, received_at=received_at))
-        self._hint.set()
-        return new
+    async def _add(self, new: NewEvent) -> bool:
+        return await self._thread.run(partial(queries.add, new=new))
 
     async def _run(self, query: Callable[[sqlite3.Connection], Result[T]], *, writes: bool = True) -> T:
         return await self._thread.run(cast("Work[T]", query), writes=writes)
@@ -67,6 +68,11 @@ class SqliteInbox(DatabaseInbox[sqlite3.Connection]):
             yield connection
         finally:
             connection.end()
+
+    async def missing_migrations(self) -> list[str]:
+        """Give the SQL of each schema file that the file has not seen; nothing is applied."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return [file.sql for file in missing(connection, "leadpay.inbox")]
 
     async def __aenter__(self) -> Self:
         """Open the file; create or upgrade the schema."""

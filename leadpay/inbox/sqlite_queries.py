@@ -3,13 +3,13 @@
 Every function takes a connection that is in a transaction.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from leadpay.inbox.database import PAGE
-from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, RunFinishedError, Stats, StoredEvent
-from leadpay.models import Event, InstantPaymentEvent
+from leadpay.inbox.database import PAGE, NewEvent, add_up
+from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.webhooks.secrets import SecretUse
 
@@ -19,81 +19,202 @@ if TYPE_CHECKING:
 # The statements, in the order of an event's life. Tables are described in schema/sqlite.
 
 ADD: Final = """
-INSERT INTO leadpay_events (id, ordering_key, type, created_at, version, received_at, body, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting') ON CONFLICT (id) DO NOTHING"""
+INSERT INTO leadpay_events (id, ordering_key, type, created_at, version, received_at, body)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
 
-# A waiting handler run is due as soon as its event comes again.
-MAKE_DUE: Final = "UPDATE leadpay_handler_runs SET due_at = ? WHERE event_id = ? AND state = 'waiting' AND due_at > ?"
+WAIT: Final = "INSERT INTO leadpay_pending (consumer, ordering_key, number) SELECT id, ?, ? FROM leadpay_consumers"
 
 # While it is leased, due_at is when the lease ends, and the revision tells its holder.
-BUMP: Final = """
-INSERT INTO leadpay_ordering_keys (ordering_key, due_at, revision) VALUES (?, ?, 1)
-ON CONFLICT (ordering_key) DO UPDATE SET
-    revision = revision + 1,
-    due_at = CASE WHEN leased THEN due_at ELSE min(coalesce(due_at, excluded.due_at), excluded.due_at) END"""
+_BUMPED: Final = """
+ON CONFLICT (consumer, ordering_key) DO UPDATE SET
+    revision = revision + 1, needs = NULL,
+    due_at = CASE WHEN leased THEN due_at ELSE min(due_at, excluded.due_at) END"""
+
+BUMP: Final = f"""
+INSERT INTO leadpay_ordering_keys (consumer, ordering_key, due_at, revision) VALUES (?, ?, ?, 1){_BUMPED}"""  # noqa: S608 - a constant
+
+BUMP_ALL: Final = f"""
+INSERT INTO leadpay_ordering_keys (consumer, ordering_key, due_at, revision)
+SELECT id, ?, ?, 1 FROM leadpay_consumers WHERE true{_BUMPED}"""  # noqa: S608 - a constant
+
+BUMP_PENDING: Final = f"""
+INSERT INTO leadpay_ordering_keys (consumer, ordering_key, due_at, revision)
+SELECT consumer, ordering_key, ?, 1 FROM leadpay_pending WHERE ordering_key = ? AND number = ?
+    AND consumer IN (SELECT id FROM leadpay_consumers){_BUMPED}"""  # noqa: S608 - a constant
+
+# A waiting handler run is due as soon as its event comes again.
+MAKE_DUE: Final = "UPDATE leadpay_handler_runs SET due_at = ? WHERE number = ? AND state = 'waiting' AND due_at > ?"
+
+SET_ALL_ASIDE: Final = """
+INSERT INTO leadpay_set_aside (consumer, number, state, reason) SELECT id, ?, ?, ? FROM leadpay_consumers"""
 
 DUE: Final = """
-SELECT ordering_key, fencing_token + 1, revision, abandoned + leased FROM leadpay_ordering_keys
-WHERE due_at <= ? ORDER BY due_at LIMIT ?"""
+SELECT ordering_key, revision, abandoned + leased FROM leadpay_ordering_keys
+WHERE consumer = ? AND due_at <= ? AND (needs IS NULL OR needs IN (SELECT value FROM json_each(?)))
+ORDER BY due_at LIMIT ?"""
 
-LEASE: Final = (
-    "UPDATE leadpay_ordering_keys SET fencing_token = ?, abandoned = ?, due_at = ?, leased = 1 WHERE ordering_key = ?"
-)
+NEXT_TOKENS: Final = "UPDATE leadpay_fencing_tokens SET last = last + ? RETURNING last"
 
-NOTHING_DUE: Final = "UPDATE leadpay_ordering_keys SET due_at = NULL, leased = 0, abandoned = 0 WHERE ordering_key = ?"
+LEASE: Final = """
+UPDATE leadpay_ordering_keys SET fencing_token = ?, abandoned = ?, due_at = ?, leased = 1, needs = NULL
+WHERE consumer = ? AND ordering_key = ?"""
 
-COLUMNS: Final = "id, ordering_key, type, created_at, version, received_at, body, state, reason"
+EVENT: Final = "e.number, e.id, e.ordering_key, e.type, e.created_at, e.version, e.received_at, e.body"
 
 WAITING: Final = f"""
-SELECT {COLUMNS} FROM leadpay_events WHERE ordering_key = ? AND state = 'waiting' ORDER BY created_at, number"""  # noqa: S608 - a constant
+SELECT {EVENT}, 'waiting', NULL, only_handlers FROM leadpay_pending AS p JOIN leadpay_events AS e USING (number)
+WHERE p.consumer = ? AND p.ordering_key = ? ORDER BY e.created_at, e.number"""  # noqa: S608 - a constant
 
-HANDLER_RUNS: Final = "SELECT handler, state, attempts, due_at, error FROM leadpay_handler_runs WHERE event_id = ?"
+RUNS: Final = """
+SELECT handler, state, attempts, due_at, error FROM leadpay_handler_runs WHERE consumer = ? AND number = ?"""
 
-LATEST_VERSIONS: Final = """
-SELECT handler, max(version) FROM leadpay_events JOIN leadpay_handler_runs ON event_id = id
-WHERE ordering_key = ? AND version IS NOT NULL AND leadpay_handler_runs.state = 'done' GROUP BY handler"""
+# What is through and newer than something that waits.
+NEWER: Final = f"""
+SELECT {EVENT}, coalesce(s.state, 'done'), NULL, NULL FROM leadpay_events AS e
+LEFT JOIN leadpay_set_aside AS s ON s.consumer = ?1 AND s.number = e.number
+WHERE e.ordering_key = ?2 AND e.version > ?3 AND NOT EXISTS (
+    SELECT 1 FROM leadpay_pending AS p WHERE p.consumer = ?1 AND p.ordering_key = ?2 AND p.number = e.number)"""  # noqa: S608 - a constant
 
-# Only the current fencing token may write. Any write except a heartbeat resets the count of abandoned leases.
+HELD: Final = """
+SELECT revision FROM leadpay_ordering_keys
+WHERE consumer = ? AND ordering_key = ? AND fencing_token = ? AND leased"""
+
+# Any write except a heartbeat resets the count of abandoned leases.
 PROLONG: Final = """
 UPDATE leadpay_ordering_keys SET due_at = ?, abandoned = CASE WHEN ? THEN 0 ELSE abandoned END
-WHERE ordering_key = ? AND fencing_token = ? AND leased RETURNING revision"""
+WHERE consumer = ? AND ordering_key = ? AND fencing_token = ? AND leased"""
 
 RECORD_RUN: Final = """
-INSERT INTO leadpay_handler_runs (event_id, handler, state, attempts, due_at, error) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (event_id, handler) DO UPDATE SET
+INSERT INTO leadpay_handler_runs (consumer, number, handler, state, attempts, due_at, error)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (consumer, number, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
 WHERE leadpay_handler_runs.state = 'waiting'"""
 
-# If new work arrived for this key since the claim, an event with a pending handler stays open: it may have been
+NUMBER: Final = "SELECT number FROM leadpay_events WHERE id = ?"
+
+# If new work arrived for this key since the claim, an event with a waiting handler stays open: it may have been
 # replayed.
 CLOSE: Final = """
-UPDATE leadpay_events SET state = ? WHERE id = ? AND state = 'waiting' AND (
-    ? OR NOT EXISTS (SELECT 1 FROM leadpay_handler_runs AS other WHERE event_id = id AND other.state = 'waiting'))"""
+DELETE FROM leadpay_pending WHERE consumer = ?1 AND ordering_key = ?2 AND number = ?3 AND (
+    ?4 OR NOT EXISTS (
+        SELECT 1 FROM leadpay_handler_runs WHERE consumer = ?1 AND number = ?3 AND state = 'waiting'))
+RETURNING only_handlers"""
+
+SET_ASIDE: Final = """
+INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (consumer, number) DO UPDATE SET
+    state = excluded.state, reason = excluded.reason, only_handlers = excluded.only_handlers"""
+
+TAKE_BACK: Final = "DELETE FROM leadpay_set_aside WHERE consumer = ? AND number = ?"
+
+# An ordering key without new work and without a waiting event needs no row.
+FORGET_KEY: Final = """
+DELETE FROM leadpay_ordering_keys
+WHERE consumer = ?1 AND ordering_key = ?2 AND fencing_token = ?3 AND leased AND revision = ?4 AND NOT EXISTS (
+    SELECT 1 FROM leadpay_pending WHERE consumer = ?1 AND ordering_key = ?2)"""
 
 RELEASE: Final = """
-UPDATE leadpay_ordering_keys SET leased = 0, abandoned = ?, due_at = CASE WHEN revision > ? THEN 0 ELSE ? END
-WHERE ordering_key = ? AND fencing_token = ? AND leased RETURNING due_at"""
+UPDATE leadpay_ordering_keys SET leased = 0, abandoned = ?, needs = CASE WHEN revision > ? THEN NULL ELSE ? END,
+    due_at = CASE WHEN revision > ? THEN 0 ELSE coalesce(?, 0) END
+WHERE consumer = ? AND ordering_key = ? AND fencing_token = ? AND leased RETURNING due_at"""
 
-KNOWN: Final = "SELECT ordering_key, state, body IS NOT NULL FROM leadpay_events WHERE id = ?"
+KNOWN: Final = """
+SELECT e.number, e.ordering_key, e.body IS NOT NULL, p.number IS NOT NULL, coalesce(p.only_handlers, s.only_handlers),
+    s.state
+FROM leadpay_events AS e
+LEFT JOIN leadpay_pending AS p ON p.consumer = ?1 AND p.ordering_key = e.ordering_key AND p.number = e.number
+LEFT JOIN leadpay_set_aside AS s ON s.consumer = ?1 AND s.number = e.number
+WHERE e.id = ?2"""
 
 REVIVE: Final = """
-UPDATE leadpay_handler_runs SET state = 'waiting', attempts = 0, due_at = ? WHERE event_id = ? AND state = 'dead'"""
+UPDATE leadpay_handler_runs SET state = 'waiting', attempts = 0, due_at = ?
+WHERE consumer = ? AND number = ? AND state = 'dead'"""
 
-DELETE_RUN: Final = "DELETE FROM leadpay_handler_runs WHERE event_id = ? AND handler = ?"
+DELETE_RUN: Final = "DELETE FROM leadpay_handler_runs WHERE consumer = ? AND number = ? AND handler = ?"
 
-REOPEN: Final = "UPDATE leadpay_events SET state = 'waiting', reason = NULL WHERE id = ?"
+REOPEN: Final = """
+INSERT INTO leadpay_pending (consumer, ordering_key, number, only_handlers) VALUES (?, ?, ?, ?)
+ON CONFLICT (consumer, ordering_key, number) DO UPDATE SET only_handlers = excluded.only_handlers"""
 
-DISCARD: Final = "UPDATE leadpay_events SET state = 'discarded', reason = ? WHERE id = ?"
+DISCARD: Final = "DELETE FROM leadpay_pending WHERE consumer = ? AND ordering_key = ? AND number = ?"
+
+UNREADABLE: Final = """
+SELECT number, body FROM leadpay_events AS e WHERE id = ? AND EXISTS (
+    SELECT 1 FROM leadpay_set_aside AS s WHERE s.number = e.number AND state = 'unreadable')"""
+
+READ: Final = """
+UPDATE leadpay_events SET id = ?, ordering_key = ?, type = ?, created_at = ?, version = ? WHERE number = ?"""
+
+DELETE_EVENT: Final = "DELETE FROM leadpay_events WHERE number = ?"
+
+DELETE_RUNS: Final = "DELETE FROM leadpay_handler_runs WHERE number = ?"
+
+READABLE: Final = "DELETE FROM leadpay_set_aside WHERE number = ? AND state = 'unreadable' RETURNING consumer"
+
+CONSUMERS: Final = "SELECT id, name, is_registered, since FROM leadpay_consumers ORDER BY id"
+
+TAKE_OVER: Final = "UPDATE leadpay_consumers SET name = ?, is_registered = 1 WHERE id = 1"
+
+NEW_CONSUMER: Final = """
+INSERT INTO leadpay_consumers (id, name, is_registered, since)
+SELECT max(id) + 1, ?, 1, (SELECT coalesce(max(number), 0) FROM leadpay_events) FROM leadpay_consumers RETURNING id"""
+
+HANDLERS: Final = "SELECT name, patterns, since FROM leadpay_handlers WHERE consumer = ? ORDER BY name"
+
+REGISTER: Final = """
+INSERT INTO leadpay_handlers (consumer, name, patterns, since)
+VALUES (?, ?, ?, coalesce(?, (SELECT coalesce(max(number), 0) FROM leadpay_events)))
+ON CONFLICT (consumer, name) DO UPDATE SET patterns = excluded.patterns"""
+
+FORGET_HANDLER: Final = "DELETE FROM leadpay_handlers WHERE consumer = ? AND name = ?"
+
+FREE_KEYS: Final = "UPDATE leadpay_ordering_keys SET needs = NULL WHERE consumer = ? AND needs = ?"
 
 # The index holds only rows that still have a body, which the planner doesn't see.
 PURGE: Final = f"""
 UPDATE leadpay_events SET body = NULL WHERE number IN (
-    SELECT number FROM leadpay_events INDEXED BY leadpay_events_kept
-    WHERE body IS NOT NULL AND state IN ('done', 'discarded') AND received_at < ? LIMIT {PAGE})"""  # noqa: S608 - a constant
+    SELECT e.number FROM leadpay_events AS e INDEXED BY leadpay_events_kept
+    WHERE body IS NOT NULL AND received_at < ? AND NOT EXISTS (
+        SELECT 1 FROM leadpay_pending AS p WHERE p.ordering_key = e.ordering_key AND p.number = e.number
+            AND p.consumer IN (SELECT id FROM leadpay_consumers)
+    ) AND NOT EXISTS (
+        SELECT 1 FROM leadpay_set_aside AS s WHERE s.number = e.number AND s.state <> 'discarded'
+            AND s.consumer IN (SELECT id FROM leadpay_consumers)
+    ) LIMIT {PAGE})"""  # noqa: S608 - a constant
 
-COUNT: Final = "SELECT state, type, count(*) FROM leadpay_events GROUP BY state, type"
+COUNT: Final = """
+SELECT 'all', type, count(*) FROM leadpay_events WHERE number > ?2 GROUP BY type
+UNION ALL
+SELECT CASE WHEN number > ?2 THEN 'waiting' ELSE 'waiting, older' END AS word, type, count(*)
+FROM leadpay_pending JOIN leadpay_events USING (number) WHERE consumer = ?1 GROUP BY word, type
+UNION ALL
+SELECT CASE WHEN s.number > ?2 THEN state ELSE state || ', older' END AS word, type, count(*)
+FROM leadpay_set_aside AS s JOIN leadpay_events AS e ON e.number = s.number
+LEFT JOIN leadpay_pending AS p ON p.consumer = ?1 AND p.ordering_key = e.ordering_key AND p.number = e.number
+WHERE s.consumer = ?1 AND p.number IS NULL GROUP BY word, type"""
 
-OLDEST: Final = "SELECT received_at FROM leadpay_events WHERE state = 'waiting' ORDER BY number LIMIT 1"
+OLDEST: Final = """
+SELECT received_at FROM leadpay_events WHERE number = (SELECT min(number) FROM leadpay_pending WHERE consumer = ?)"""
+
+_STATE: Final = """
+CASE WHEN p.number IS NOT NULL THEN 'waiting' WHEN s.number IS NOT NULL THEN s.state
+WHEN e.number > :since OR EXISTS (
+    SELECT 1 FROM leadpay_handler_runs AS r WHERE r.consumer = :consumer AND r.number = e.number) THEN 'done' END"""
+
+LISTED: Final = f"""
+SELECT {EVENT}, {_STATE}, s.reason, p.only_handlers FROM leadpay_events AS e
+LEFT JOIN leadpay_pending AS p ON p.consumer = :consumer AND p.ordering_key = e.ordering_key AND p.number = e.number
+LEFT JOIN leadpay_set_aside AS s ON s.consumer = :consumer AND s.number = e.number
+WHERE {{}} ORDER BY e.number DESC LIMIT :limit"""  # noqa: S608 - a constant
+
+IN_STATE: Final[Mapping[str, str]] = {
+    "waiting": "p.number IS NOT NULL",
+    "done": f"p.number IS NULL AND s.number IS NULL AND {_STATE} IS NOT NULL",
+}
+"""Conditions; any other state is one of an event that was set aside."""
+
+ASIDE: Final = "p.number IS NULL AND s.state = :state"
 
 WATERMARK: Final = "SELECT time FROM leadpay_watermark"
 
@@ -112,40 +233,64 @@ USES: Final = "SELECT fingerprint, first_seen_at, last_verified_at, verified FRO
 # The functions that execute them.
 
 
-def add(connection: "sqlite3.Connection", *, event: Event, body: bytes, received_at: datetime) -> bool:
+def add(connection: "sqlite3.Connection", *, new: NewEvent) -> bool:
     """Insert an event, or make a known one due."""
-    now = received_at.timestamp()
-    ordering_key = event.payment_id or event.id
-    version = _micro(event.payment.updated_at) if isinstance(event, InstantPaymentEvent) else None
-    row = (event.id, ordering_key, str(event.type), _micro(event.created_at), version, _micro(received_at), body)
-    if connection.execute(ADD, row).rowcount:
-        connection.execute(BUMP, (ordering_key, now))
+    now = new.received_at.timestamp()
+    added = connection.execute(ADD, _row(new))
+    if added.rowcount:
+        if new.problems is not None:
+            connection.execute(SET_ALL_ASIDE, (added.lastrowid, "unreadable", new.problems))
+            return True
+        connection.execute(WAIT, (new.ordering_key, added.lastrowid))
+        connection.execute(BUMP_ALL, (new.ordering_key, now))
         return True
-    # A second copy with a different object still belongs to the first one's key.
-    ordering_key, state, _ = connection.execute(KNOWN, (event.id,)).fetchone()
-    if state == "waiting":
-        connection.execute(MAKE_DUE, (now, event.id, now))
-        connection.execute(BUMP, (ordering_key, now))
+    if new.problems is None:
+        # A second copy with a different object still belongs to the first one's key.
+        number, ordering_key, *_ = connection.execute(KNOWN, (0, new.event_id)).fetchone()
+        if connection.execute(BUMP_PENDING, (now, ordering_key, number)).rowcount:
+            connection.execute(MAKE_DUE, (now, number, now))
     return False
 
 
-def claim(connection: "sqlite3.Connection", *, limit: int, now: float, seconds: float) -> list[Claim]:
+def claim(
+    connection: "sqlite3.Connection",
+    *,
+    consumer: int,
+    has: Collection[str] | None,
+    limit: int,
+    now: float,
+    seconds: float,
+) -> list[Claim]:
     """Lease keys that are due."""
     claims = []
-    for ordering_key, fencing_token, revision, abandoned in connection.execute(DUE, (now, limit)).fetchall():
-        events = [_event(connection, row) for row in connection.execute(WAITING, (ordering_key,)).fetchall()]
-        if not events:
-            connection.execute(NOTHING_DUE, (ordering_key,))
-            continue
-        until = now + seconds
-        connection.execute(LEASE, (fencing_token, abandoned, until, ordering_key))
-        latest_versions = {
-            handler: _time(version) for handler, version in connection.execute(LATEST_VERSIONS, (ordering_key,))
-        }
+    due = connection.execute(DUE, (consumer, now, json.dumps(list(has or ())), limit)).fetchall()
+    if not due:
+        return []
+    (token,) = connection.execute(NEXT_TOKENS, (len(due),)).fetchone()
+    handlers = known_handlers(connection, consumer=consumer)
+    for ordering_key, revision, abandoned in due:
         lease = Lease(
-            ordering_key=ordering_key, fencing_token=fencing_token, until=until, seconds=seconds, revision=revision
+            ordering_key=ordering_key,
+            fencing_token=token,
+            until=now + seconds,
+            seconds=seconds,
+            revision=revision,
+            consumer=consumer,
+            abandoned=abandoned,
         )
-        claims.append(Claim(lease=lease, events=events, latest_versions=latest_versions, abandoned=abandoned))
+        token -= 1
+        leased = (lease.fencing_token, abandoned, lease.until, consumer, ordering_key)
+        connection.execute(LEASE, leased)
+        rows = connection.execute(WAITING, (consumer, ordering_key)).fetchall()
+        if not rows:
+            release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
+            continue
+        events = [_event(connection, row, consumer) for row in rows]
+        newer: Sequence[StoredEvent] = ()
+        if versions := [row[5] for row in rows if row[5] is not None]:
+            found = connection.execute(NEWER, (consumer, ordering_key, min(versions))).fetchall()
+            newer = [_event(connection, row, consumer) for row in found]
+        claims.append(Claim(lease=lease, events=events, newer=newer, handlers=handlers, abandoned=abandoned))
     return claims
 
 
@@ -157,24 +302,58 @@ def record_result(
     run: HandlerRun | None,
     closes: EventState | None,
     now: float,
+    reason: str | None = None,
+    releases: bool = False,
 ) -> bool:
     """Record how a handler ended, if the lease still holds, and say whether new work arrived."""
-    is_result = run is not None or closes is not None
-    held = connection.execute(
-        PROLONG, (now + lease.seconds, is_result, lease.ordering_key, lease.fencing_token)
-    ).fetchone()
+    key = (lease.consumer, lease.ordering_key)
+    held = connection.execute(HELD, (*key, lease.fencing_token)).fetchone()
     if held is None:
         raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
     has_new_work = bool(held[0] > lease.revision)
+    if run is not None or closes is None or lease.abandoned:
+        is_result = run is not None or closes is not None
+        connection.execute(PROLONG, (now + lease.seconds, is_result, *key, lease.fencing_token))
+    if run is None and closes is None:
+        return has_new_work
+    (number,) = connection.execute(NUMBER, (event_id,)).fetchone() or (0,)
     if run is not None:
-        row = (run.handler, run.state, run.attempts, run.due_at, run.error)
-        if connection.execute(RECORD_RUN, (event_id, *row)).rowcount != 1:
+        row = (lease.consumer, number, run.handler, run.state, run.attempts, run.due_at, run.error)
+        if connection.execute(RECORD_RUN, row).rowcount != 1:
             raise RunFinishedError(f"{event_id} was finished by another worker")
     if closes is not None:
-        closed = connection.execute(CLOSE, (closes, event_id, not has_new_work)).rowcount
-        if closed != 1 and not has_new_work:
+        closed = connection.execute(CLOSE, (*key, number, not has_new_work)).fetchone()
+        if closed is not None:
+            aside: Any = {"state": closes, "reason": reason, "only_handlers": closed[0]}
+            _set_aside(connection, consumer=lease.consumer, number=number, **aside)
+        elif not has_new_work or not _is_pending(connection, key, number):
             raise RunFinishedError(f"{event_id} was finished by another worker")
+    if releases:
+        release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
     return has_new_work
+
+
+def _set_aside(
+    connection: "sqlite3.Connection",
+    *,
+    consumer: int,
+    number: int,
+    state: EventState,
+    reason: str | None,
+    only_handlers: str | None,
+) -> None:
+    """Keep the state of an event that is through, unless it is done."""
+    if state == "unhandled" and only_handlers is not None:
+        return  # The handler that it was replayed for doesn't take it, so it is again what it was before.
+    if state != "done":
+        connection.execute(SET_ASIDE, (consumer, number, state, reason, only_handlers))
+    elif only_handlers is not None:
+        connection.execute(TAKE_BACK, (consumer, number))
+
+
+def _is_pending(connection: "sqlite3.Connection", key: tuple[int, str], number: int) -> bool:
+    sql = "SELECT 1 FROM leadpay_pending WHERE consumer = ? AND ordering_key = ? AND number = ?"
+    return connection.execute(sql, (*key, number)).fetchone() is not None
 
 
 def release(
@@ -184,57 +363,148 @@ def release(
     due_at: float | None,
     now: float,  # noqa: ARG001 - the machine has one clock
     abandoned: int,
+    needs: str | None,
 ) -> bool:
     """Give a key back, and say whether it is due at once."""
-    given = (abandoned, lease.revision, due_at, lease.ordering_key, lease.fencing_token)
+    key = (lease.consumer, lease.ordering_key, lease.fencing_token)
+    if due_at is None and connection.execute(FORGET_KEY, (*key, lease.revision)).rowcount:
+        return False
+    given = (abandoned, lease.revision, needs, lease.revision, due_at, *key)
     row = connection.execute(RELEASE, given).fetchone()
     return row is not None and row[0] == 0
 
 
-def stats(connection: "sqlite3.Connection") -> Stats:
+def consumers(connection: "sqlite3.Connection") -> list[tuple[int, str, bool, int]]:
+    """List ID, name, whether it is registered, and since when."""
+    return [(one[0], one[1], bool(one[2]), one[3]) for one in connection.execute(CONSUMERS).fetchall()]
+
+
+def register(
+    connection: "sqlite3.Connection",
+    *,
+    consumer: str,
+    takes_over: bool,
+    handlers: Mapping[str, Sequence[str]],
+    aliases: Mapping[str, str],
+) -> int:
+    """Register a consumer and its handlers, and give the consumer's ID."""
+    known = {name: (number, is_registered) for number, name, is_registered, _ in consumers(connection)}
+    free = [number for number, is_registered in known.values() if not is_registered]
+    if consumer in known and known[consumer][1]:
+        number = known[consumer][0]
+    elif free and takes_over:
+        number = free[0]
+        connection.execute(TAKE_OVER, (consumer,))
+    else:
+        (number,) = connection.execute(NEW_CONSUMER, (consumer,)).fetchone()
+    before = known_handlers(connection, consumer=number)
+    for name, patterns in handlers.items():
+        since = [before[old].since for old, new in aliases.items() if new == name and old in before]
+        row = (number, name, json.dumps(list(patterns)), min(since, default=None))
+        connection.execute(REGISTER, row)
+    for old in aliases:
+        if old in before and old not in handlers:
+            forget_handler(connection, consumer=number, handler=old)
+    return int(number)
+
+
+def known_handlers(connection: "sqlite3.Connection", *, consumer: int) -> dict[str, KnownHandler]:
+    """List the handlers of a consumer."""
+    return {
+        name: KnownHandler(name=name, patterns=tuple(json.loads(patterns)), since=since)
+        for name, patterns, since in connection.execute(HANDLERS, (consumer,)).fetchall()
+    }
+
+
+def forget_handler(connection: "sqlite3.Connection", *, consumer: int, handler: str) -> bool:
+    """Forget a handler, so that nothing waits for it."""
+    connection.execute(FREE_KEYS, (consumer, handler))
+    return bool(connection.execute(FORGET_HANDLER, (consumer, handler)).rowcount)
+
+
+def stats(connection: "sqlite3.Connection", *, consumer: int, since: int) -> Stats:
     """Count."""
-    by_state: dict[str, int] = {}
-    by_type: dict[str, dict[str, int]] = {}
-    for state, event_type, count in connection.execute(COUNT):
-        by_state[state] = by_state.get(state, 0) + count
-        by_type.setdefault(event_type, {})[state] = count
-    oldest = connection.execute(OLDEST).fetchone()
-    return Stats(by_state=by_state, by_type=by_type, oldest_waiting=None if oldest is None else _time(oldest[0]))
+    by_type = add_up(connection.execute(COUNT, (consumer, since)).fetchall())
+    oldest = connection.execute(OLDEST, (consumer,)).fetchone()
+    return Stats.of(by_type, None if oldest is None else _time(oldest[0]))
 
 
 def page(
-    connection: "sqlite3.Connection", *, wanted: Mapping[str, Any], before: int, limit: int
-) -> list[tuple[int, StoredEvent]]:
-    """Read the newest events before a number, with that number; ``wanted`` maps columns to values."""
-    given = {column: value for column, value in wanted.items() if value is not None}
-    conditions = " AND ".join(["number < ?", *(f"{column} = ?" for column in given)])
-    sql = f"SELECT number, {COLUMNS} FROM leadpay_events WHERE {conditions} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own columns
-    rows = connection.execute(sql, (before, *given.values(), limit)).fetchall()
-    return [(number, _event(connection, row)) for number, *row in rows]
+    connection: "sqlite3.Connection",
+    *,
+    consumer: int,
+    since: int,
+    wanted: Mapping[str, Any],
+    before: int,
+    limit: int,
+) -> list[StoredEvent]:
+    """Read the newest events before a number; ``wanted`` maps an event's ``id``, ``type`` and ``state`` to values."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    conditions = ["e.number < :before", *(f"e.{name} = :{name}" for name in given if name != "state")]
+    if "state" in given:
+        conditions.append(IN_STATE.get(given["state"], ASIDE))
+    elif "id" not in given:
+        conditions.append(f"{_STATE} IS NOT NULL")
+    sql = LISTED.format(" AND ".join(conditions))
+    values = {**given, "consumer": consumer, "since": since, "before": before, "limit": limit}
+    return [_event(connection, row, consumer) for row in connection.execute(sql, values).fetchall()]
 
 
-def replay(connection: "sqlite3.Connection", *, event_id: str, handler: str | None, now: float) -> bool:
+def replay(connection: "sqlite3.Connection", *, consumer: int, event_id: str, handler: str | None, now: float) -> bool:
     """Bring an event back, if there is something to replay."""
-    ordering_key, state, has_body = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
-    if not has_body:
+    found = connection.execute(KNOWN, (consumer, event_id)).fetchone()
+    if found is None:
+        return False
+    number, ordering_key, has_body, is_pending, only_handlers, state = found
+    if not has_body or state == "unreadable":
         return False
     if handler is not None:
-        connection.execute(DELETE_RUN, (event_id, handler))
-        connection.execute(RECORD_RUN, (event_id, handler, "waiting", 0, now, None))
-    elif not connection.execute(REVIVE, (now, event_id)).rowcount and state not in ("discarded", "unhandled"):
-        return False
-    connection.execute(REOPEN, (event_id,))
-    connection.execute(BUMP, (ordering_key, now))
+        connection.execute(DELETE_RUN, (consumer, number, handler))
+        connection.execute(RECORD_RUN, (consumer, number, handler, "waiting", 0, now, None))
+        if only_handlers is not None or not (is_pending or state):
+            only_handlers = json.dumps(sorted({handler, *json.loads(only_handlers or "[]")}))
+    else:
+        revived = connection.execute(REVIVE, (now, consumer, number)).rowcount
+        if not revived and state not in ("discarded", "unhandled"):
+            return False
+        connection.execute(TAKE_BACK, (consumer, number))
+    connection.execute(REOPEN, (consumer, ordering_key, number, only_handlers))
+    connection.execute(BUMP, (consumer, ordering_key, now))
     return True
 
 
-def discard(connection: "sqlite3.Connection", *, event_id: str, reason: str, now: float) -> bool:
+def unreadable(connection: "sqlite3.Connection", *, event_id: str) -> tuple[int, bytes] | None:
+    """Give the number and the bytes of an event, if it has them."""
+    row = connection.execute(UNREADABLE, (event_id,)).fetchone()
+    return None if row is None or row[1] is None else (row[0], row[1])
+
+
+def make_readable(connection: "sqlite3.Connection", *, number: int, new: NewEvent, now: float) -> bool:
+    """Give an event that could not be read its columns, and have it handled; drop it if it is known by its ID."""
+    consumers = [one for (one,) in connection.execute(READABLE, (number,)).fetchall()]
+    known = connection.execute(NUMBER, (new.event_id,)).fetchone()
+    if known is not None and known[0] != number:
+        connection.execute(DELETE_EVENT, (number,))
+        connection.execute(DELETE_RUNS, (number,))
+        return bool(consumers)
+    connection.execute(READ, (*_row(new)[:5], number))
+    for consumer in consumers:
+        connection.execute(REOPEN, (consumer, new.ordering_key, number, None))
+        connection.execute(BUMP, (consumer, new.ordering_key, now))
+    return bool(consumers)
+
+
+def discard(connection: "sqlite3.Connection", *, consumer: int, event_id: str, reason: str, now: float) -> bool:
     """Take an event out of the way; what waited for it goes on."""
-    ordering_key, state, _ = connection.execute(KNOWN, (event_id,)).fetchone() or (None, None, False)
-    if state not in ("waiting", "dead", "unhandled"):
+    found = connection.execute(KNOWN, (consumer, event_id)).fetchone()
+    if found is None:
         return False
-    connection.execute(DISCARD, (reason, event_id))
-    connection.execute(BUMP, (ordering_key, now))
+    number, ordering_key, _, is_pending, only_handlers, state = found
+    if not is_pending and state in (None, "discarded"):
+        return False
+    connection.execute(SET_ASIDE, (consumer, number, "discarded", reason, only_handlers))
+    if connection.execute(DISCARD, (consumer, ordering_key, number)).rowcount:
+        connection.execute(BUMP, (consumer, ordering_key, now))
     return True
 
 
@@ -274,8 +544,21 @@ def secrets(connection: "sqlite3.Connection") -> list[SecretUse]:
     ]
 
 
-def _event(connection: "sqlite3.Connection", row: Any) -> StoredEvent:
-    event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason = row
+def _row(new: NewEvent) -> tuple[Any, ...]:
+    version = None if new.version is None else _micro(new.version)
+    return (
+        new.event_id,
+        new.ordering_key,
+        new.type,
+        _micro(new.created_at),
+        version,
+        _micro(new.received_at),
+        new.body,
+    )
+
+
+def _event(connection: "sqlite3.Connection", row: Any, consumer: int) -> StoredEvent:
+    number, event_id, ordering_key, event_type, created_at, version, received_at, body, state, reason, only = row
     return StoredEvent(
         event_id=event_id,
         ordering_key=ordering_key,
@@ -284,16 +567,15 @@ def _event(connection: "sqlite3.Connection", row: Any) -> StoredEvent:
         version=None if version is None else _time(version),
         received_at=_time(received_at),
         body=body,
-        state=state,
-        handler_runs={one[0]: _handler_run(*one) for one in connection.execute(HANDLER_RUNS, (event_id,))},
+        state=state or "unhandled",
+        handler_runs={
+            one[0]: HandlerRun(handler=one[0], state=one[1], attempts=one[2], due_at=one[3], error=one[4])
+            for one in connection.execute(RUNS, (consumer, number))
+        },
         reason=reason,
+        number=number,
+        only=None if only is None else frozenset(json.loads(only)),
     )
-
-
-def _handler_run(
-    handler: str, state: HandlerRunState, attempts: int, due_at: float | None, error: str | None
-) -> HandlerRun:
-    return HandlerRun(handler=handler, state=state, attempts=attempts, due_at=due_at, error=error)
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

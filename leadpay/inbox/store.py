@@ -1,9 +1,10 @@
 """The protocol of an inbox's store, and its records."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
 
 import attrs
 
@@ -14,8 +15,15 @@ from leadpay.webhooks.secrets import SecretUse
 if TYPE_CHECKING:
     from leadpay.webhooks.dispatcher import Dispatcher
 
-EventState: TypeAlias = Literal["waiting", "done", "dead", "discarded", "unhandled"]
-"""Of an event: a handler run waits, all are done, one is dead, it was discarded, or no handler took it."""
+EventState: TypeAlias = Literal["waiting", "done", "dead", "discarded", "unhandled", "unreadable"]
+"""Of an event for a consumer: a handler run waits, all are done, one is dead, it was discarded, no handler took it, or
+it cannot be read by this version."""
+
+DEFAULT: Final = "default"
+"""The consumer of a worker that names none."""
+
+OWN_PREFIX: Final = "leadpay-"
+"""Consumers of leadpay itself have names that begin so; they take over nothing that came before them."""
 
 HandlerRunState: TypeAlias = Literal["waiting", "done", "discarded", "dead"]
 """Of one handler with one event. Only ``waiting`` changes by itself."""
@@ -52,14 +60,47 @@ class StoredEvent:
     body: bytes | None = attrs.field(repr=False)
     """The raw bytes as they came, or None once they have been purged."""
     state: EventState
+    """For the consumer that was asked about."""
     handler_runs: Mapping[str, HandlerRun]
-    """By the handler's name; handlers that haven't been tried yet are missing."""
+    """By the handler's name. Handlers that haven't been tried yet are missing, and so is a handler that was the only
+    one to take the event and succeeded at its first attempt."""
     reason: str | None = None
-    """Why a person discarded it, or None."""
+    """Why a person discarded it, or why it cannot be read, or None."""
+    number: int = 0
+    """The order of arrival; grows, with gaps."""
+    only: frozenset[str] | None = None
+    """If it waits for a replay by name: the handlers that are to run; None for all."""
 
 
 class RunFinishedError(Exception):
     """Internal: the handler run, or its event, is finished already, so nothing of this attempt is kept."""
+
+
+@attrs.frozen(kw_only=True)
+class KnownHandler:
+    """A handler that a worker of a consumer has registered."""
+
+    name: str
+    patterns: tuple[str, ...]
+    """The types of event that it takes, filters aside; ``*`` stands for any."""
+    since: int = 0
+    """The number of the newest event when it was registered. Up to this number, all its runs have rows."""
+
+    def takes_type(self, event_type: str) -> bool:
+        """Whether it takes events of a type, filters aside."""
+        return any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
+
+
+@attrs.frozen(kw_only=True)
+class Consumer:
+    """A program that gets every event, with its own progress, order and dead letters."""
+
+    name: str
+    since: int
+    """The number of the newest event when it was registered: it gets what came later."""
+    handlers: Mapping[str, KnownHandler]
+    by_state: Mapping[str, int]
+    oldest_waiting: datetime | None
 
 
 @attrs.frozen(kw_only=True)
@@ -68,8 +109,10 @@ class Claim:
 
     lease: Lease
     events: Sequence[StoredEvent]
-    latest_versions: Mapping[str, datetime]
-    """The latest version of this payment that each handler (by name) is done with."""
+    newer: Sequence[StoredEvent] = ()
+    """Events of this payment that are through and whose version is newer than that of one that waits."""
+    handlers: Mapping[str, KnownHandler] = attrs.field(factory=dict)
+    """The handlers of the consumer, by name, as they were registered when the events were read."""
     abandoned: int = 0
     """How many leases in a row expired without a result: processes that died or stalled over the first event."""
 
@@ -84,6 +127,15 @@ class Stats:
     oldest_waiting: datetime | None
     """When the longest-waiting event was received."""
 
+    @classmethod
+    def of(cls, by_type: Mapping[str, Mapping[str, int]], oldest_waiting: datetime | None) -> "Stats":
+        """Add the types up."""
+        by_state: dict[str, int] = {}
+        for counts in by_type.values():
+            for state, count in counts.items():
+                by_state[state] = by_state.get(state, 0) + count
+        return cls(by_state=by_state, by_type=by_type, oldest_waiting=oldest_waiting)
+
 
 class Transaction(Protocol):
     """One handler's database changes, which are committed together with the mark that the handler is done."""
@@ -93,7 +145,9 @@ class Transaction(Protocol):
         """What handlers get as ``context.transaction``."""
         ...
 
-    async def commit(self, event_id: str, run: HandlerRun, *, closes: EventState | None, now: float) -> bool:
+    async def commit(
+        self, event_id: str, run: HandlerRun | None, *, closes: EventState | None, now: float, releases: bool = False
+    ) -> bool:
         """Record the run in the same transaction and commit; see :meth:`Inbox.record_result`.
 
         Raises:
@@ -124,11 +178,46 @@ class Inbox(Protocol):
         """
         ...
 
-    async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
+    async def add_unreadable(
+        self, event_id: str | None, body: bytes, problems: Sequence[str], *, received_at: datetime
+    ) -> bool:
+        """Commit authentic bytes that cannot be read, in the state ``unreadable``, and say whether they were new.
+
+        Without an ID, the same bytes are recognised by their hash. A replay reads them again.
+        """
+        ...
+
+    async def register(
+        self, consumer: str, handlers: Mapping[str, Sequence[str]], *, aliases: Mapping[str, str]
+    ) -> None:
+        """Register a consumer, and the handlers that a worker of it has.
+
+        The first consumer that registers takes over the events that came before; a later one gets what comes from now
+        on. A known handler that is an alias of a registered one is that one from now on.
+
+        Args:
+            consumer: its name.
+            handlers: the name of each handler, with the patterns of types that it takes.
+            aliases: an earlier name of a handler -> its name.
+        """
+        ...
+
+    async def forget_handler(self, handler: str, *, consumer: str = DEFAULT) -> bool:
+        """Forget a handler that was removed from the code for good, so that no event waits for it."""
+        ...
+
+    async def consumers(self) -> Sequence[Consumer]:
+        """List the consumers, the first that registered first."""
+        ...
+
+    async def claim(
+        self, limit: int, *, now: float, lease: float, consumer: str = DEFAULT, has: Collection[str] | None = None
+    ) -> list[Claim]:
         """Lease up to so many ordering keys that are due and not leased, for so many seconds.
 
         An expired lease is due again, and counts as abandoned until its holder writes. A key without a waiting event is
-        never claimed.
+        never claimed. With ``has``, the names of the worker's handlers, keys that were left to workers with another
+        handler are not claimed.
         """
         ...
 
@@ -137,13 +226,30 @@ class Inbox(Protocol):
         ...
 
     async def record_result(
-        self, lease: Lease, event_id: str, run: HandlerRun | None, *, closes: EventState | None, now: float
+        self,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        *,
+        closes: EventState | None,
+        now: float,
+        reason: str | None = None,
+        releases: bool = False,
     ) -> bool:
-        """Record how a handler ended and, with ``closes``, that the event is through; prolong the lease from now.
+        """Record how a handler ended and, with ``closes``, that the event is through.
 
-        ``run=None`` closes an event that no handler takes; without ``closes`` too it only prolongs the lease. If new
+        ``run=None`` keeps no run; without ``closes`` too it prolongs the lease from now, and does nothing else. If new
         work arrived for this key since the claim, an event with a waiting handler stays open: it may have been
         replayed.
+
+        Args:
+            lease: the lease of the event's ordering key.
+            event_id: the event.
+            run: what to keep of the handler, or None for the only handler of an event that succeeded at once.
+            closes: the event's state from now on, or None if a handler waits.
+            now: the present time.
+            reason: what to keep with the state.
+            releases: whether this was the last result: the key is released too, unless this raises.
 
         Returns:
             Whether new work arrived for the key since the claim.
@@ -154,10 +260,13 @@ class Inbox(Protocol):
         """
         ...
 
-    async def release(self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0) -> None:
-        """Give a key back: due at a time, or never, or at once if new work arrived; a lost lease is no error.
+    async def release(
+        self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0, needs: str | None = None
+    ) -> None:
+        """Give a key back: due at a time, or when new work arrives, or at once if it has; a lost lease is no error.
 
-        ``abandoned`` is the count that the next claim has, if this one was not worked on.
+        With ``due_at=None``, a key that still has a waiting event is due at once. ``abandoned`` is the count that the
+        next claim has, if this one was not worked on. ``needs`` leaves the key to workers that have this handler.
         """
         ...
 
@@ -169,28 +278,36 @@ class Inbox(Protocol):
         """Return after so many seconds, or earlier when there may be something to claim."""
         ...
 
-    async def stats(self) -> Stats:
-        """Count the events."""
+    async def stats(self, *, consumer: str = DEFAULT) -> Stats:
+        """Count the events; a consumer called ``default`` that there is not means the first one, here and below."""
         ...
 
     def events(
-        self, *, state: EventState | None = None, event_type: str | None = None, limit: int | None = None
+        self,
+        *,
+        state: EventState | None = None,
+        event_type: str | None = None,
+        limit: int | None = None,
+        consumer: str = DEFAULT,
     ) -> AsyncIterator[StoredEvent]:
         """Iterate over the events, newest receipt first, in constant memory."""
         ...
 
-    async def get(self, event_id: str) -> StoredEvent | None:
+    async def get(self, event_id: str, *, consumer: str = DEFAULT) -> StoredEvent | None:
         """Look one event up."""
         ...
 
-    async def replay(self, event_id: str, *, handler: str | None = None, now: float) -> bool:
+    async def replay(self, event_id: str, *, handler: str | None = None, now: float, consumer: str = DEFAULT) -> bool:
         """Have an event handled again: by the handlers that gave up, or by the one named whatever its state.
 
-        Attempts are counted from the beginning. A discarded or unhandled event goes on where it was. Handlers that are
-        new since, or have a new name, take it too.
+        Attempts are counted from the beginning. A discarded or unhandled event goes on where it was; an unreadable one
+        is read again, for all consumers. Handlers that are new since, or have a new name, take it too.
 
         Returns:
             Whether there was something to replay; an event whose body was purged cannot be replayed.
+
+        Raises:
+            ConfigurationError: the consumer has no such handler.
         """
         ...
 
@@ -201,16 +318,20 @@ class Inbox(Protocol):
         event_type: str | None = None,
         handler: str | None = None,
         now: float,
+        consumer: str = DEFAULT,
     ) -> int:
         """Replay every event with this state and type, and count them.
 
-        With ``handler``, only that handler runs, and only with the events that it has no run of: those that were
-        finished before it existed.
+        With ``handler``, only that handler runs, and only with the events that came before it was registered and that
+        it has no run of.
+
+        Raises:
+            ConfigurationError: the consumer has no such handler.
         """
         ...
 
-    async def discard(self, event_id: str, *, reason: str, now: float) -> bool:
-        """Take a waiting, dead or unhandled event out of the way, and keep its row; says whether there was one."""
+    async def discard(self, event_id: str, *, reason: str, now: float, consumer: str = DEFAULT) -> bool:
+        """Take an event that is neither done nor discarded out of the way; says whether there was one."""
         ...
 
     async def purge(self, *, before: datetime) -> int:
@@ -231,6 +352,10 @@ class Inbox(Protocol):
 
     async def secrets(self) -> Sequence[SecretUse]:
         """List what is known of signing secrets, from all receivers."""
+        ...
+
+    async def missing_migrations(self) -> list[str]:
+        """Give the SQL of each schema file that the database has not seen; nothing is applied, nor need it be open."""
         ...
 
     async def __aenter__(self) -> Self:

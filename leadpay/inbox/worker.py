@@ -14,7 +14,7 @@ from leadpay.errors import ConfigurationError
 from leadpay.inbox.execution import ClaimExecution, WorkerConfig
 from leadpay.inbox.retry import RETRIES
 from leadpay.inbox.signals import stop_on_signals
-from leadpay.inbox.store import Claim, Inbox, RunFinishedError
+from leadpay.inbox.store import DEFAULT, Claim, Inbox, RunFinishedError
 from leadpay.instrumentation import InboxMeasured, Observer, notify
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.webhooks.dispatcher import Dispatcher, traceback_without_messages
@@ -53,6 +53,8 @@ class Worker:
     Args:
         inbox: an open inbox.
         handlers: a router, or a dispatcher whose lifespans have been entered already.
+        consumer: the program's name: each consumer gets every event, with its own progress and dead letters. Workers of
+            one consumer share its events.
         client: what ``context.client`` and ``context.refresh()`` use; a LeadClient.
         concurrency: how many payments are worked on side by side.
         retries: how long to wait before each further attempt, in seconds, for handlers that don't say it themselves.
@@ -73,6 +75,7 @@ class Worker:
         inbox: Inbox,
         handlers: WebhookRouter | Dispatcher,
         *,
+        consumer: str = DEFAULT,
         client: Any = None,
         concurrency: int = CONCURRENCY,
         retries: Sequence[float] = RETRIES,
@@ -92,6 +95,7 @@ class Worker:
                 "concurrency, lease, poll and body_retention_days must be positive, and shutdown_timeout not negative"
             )
         self.inbox = inbox
+        self.consumer = consumer
         self.dispatcher = handlers if isinstance(handlers, Dispatcher) else Dispatcher(handlers, observer=observer)
         self._owns_dispatcher = handlers is not self.dispatcher
         self._observer = observer or self.dispatcher.observer
@@ -110,11 +114,13 @@ class Worker:
             rng=rng or Random(),  # noqa: S311 - spreads retries, guards nothing
             client=client,
             observer=self._observer,
+            names=frozenset(name for route in self.dispatcher.router.routes() for name in route.names),
         )
         self._executions: dict[asyncio.Task[None], Lease] = {}
         self._preempted: WeakSet[asyncio.Task[None]] = WeakSet()
         self._slot_free = asyncio.Event()
         self._stopping = False
+        self._lacking: set[str] = set()
         self._suspects_wait = False
         self._pause: asyncio.Future[None] | None = None
         self.is_running = False
@@ -135,6 +141,7 @@ class Worker:
         Raises:
             Exception: the store failed.
         """
+        await self._register()
         count, limit = 0, self._concurrency
         while claims := await self._claim(limit):
             suspects = [claim for claim in claims if claim.abandoned and limit > 1]
@@ -151,6 +158,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             if self._owns_dispatcher:
                 await stack.enter_async_context(self.dispatcher)
+            await self._register()
             self._stack = stack.pop_all()
         self._stopping = False
         self._background = [asyncio.create_task(self._prolong_leases()), asyncio.create_task(self._maintain())]
@@ -170,6 +178,15 @@ class Worker:
         finally:
             await _cancel([self._claiming, *self._executions, *self._background])
             await self._stack.aclose()
+
+    async def _register(self) -> None:
+        """Have the consumer and its handlers known, so that other workers leave the handlers' runs to this one."""
+        routes = list(self.dispatcher.router.routes())
+        await self.inbox.register(
+            self.consumer,
+            {route.name: ("*",) if route.is_fallback else route.patterns for route in routes},
+            aliases={alias: route.name for route in routes for alias in route.aliases},
+        )
 
     # Claiming.
 
@@ -226,7 +243,9 @@ class Worker:
         execution.add_done_callback(self._end)
 
     async def _claim(self, limit: int) -> list[Claim]:
-        return await self.inbox.claim(limit, now=self._clock.now(), lease=self._lease)
+        return await self.inbox.claim(
+            limit, now=self._clock.now(), lease=self._lease, consumer=self.consumer, has=self._config.names
+        )
 
     async def _wait(self, until: Awaitable[Any]) -> None:
         """Wait for something, or for the stop."""
@@ -244,8 +263,9 @@ class Worker:
     async def _execute(self, claim: Claim) -> None:
         """Work one claim through, and release it; all errors are logged here and go no further."""
         lease = claim.lease
+        execution = ClaimExecution(claim, self._config)
         try:
-            due_at = await ClaimExecution(claim, self._config).run()
+            due_at = await execution.run()
         except LeaseLostError:
             logger.warning("%s went to another worker; what this one did was not kept", lease.ordering_key)
             return
@@ -261,11 +281,30 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - any failure of a store may be over soon
             logger.error("%s is left for later: %s", lease.ordering_key, traceback_without_messages(error))  # noqa: TRY400 - may quote a row
             due_at = self._clock.now() + STORE_BACKOFF[-1]
-        await self._release(lease, due_at)
+        needs = execution.needs if due_at is None else None
+        if needs is not None:
+            due_at = self._clock.now()
+            self._say_lacking(needs)
+        await self._release(lease, due_at, needs=needs)
 
-    async def _release(self, lease: Lease, due_at: float | None, *, abandoned: int = 0) -> None:
+    def _say_lacking(self, handler: str) -> None:
+        """Say once that runs are left to workers with another handler."""
+        if handler not in self._lacking:
+            self._lacking.add(handler)
+            logger.warning(
+                "the consumer %s has a handler %s that this worker lacks: its runs are left to workers that have it. "
+                "If it was removed for good: leadpay inbox forget %s --consumer %s",
+                self.consumer,
+                handler,
+                handler,
+                self.consumer,
+            )
+
+    async def _release(
+        self, lease: Lease, due_at: float | None, *, abandoned: int = 0, needs: str | None = None
+    ) -> None:
         try:
-            await self.inbox.release(lease, due_at=due_at, now=self._clock.now(), abandoned=abandoned)
+            await self.inbox.release(lease, due_at=due_at, now=self._clock.now(), abandoned=abandoned, needs=needs)
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself
             logger.error("%s was not released: %s", lease.ordering_key, traceback_without_messages(error))  # noqa: TRY400 - the same
 

@@ -1,17 +1,15 @@
 """The databases under the inbox: connections, migrations, transactions, leases. Nothing here knows what an event is."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 import attrs
 
 from leadpay.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 
@@ -32,6 +30,10 @@ class Lease:
     """How long it lasts; every write of its holder prolongs it by as much."""
     revision: int
     """The key's revision when it was claimed; a higher one at the release means that there is new work."""
+    consumer: int = 1
+    """Whose key it is: ordering keys of different consumers have nothing to do with each other."""
+    abandoned: int = 0
+    """How many leases before this one expired without a result."""
 
 
 class LeaseLostError(Exception):
@@ -68,9 +70,56 @@ def requiring_psycopg() -> Iterator[None]:
         raise ConfigurationError("PostgreSQL needs: pip install 'leadpay[postgres]' 'psycopg[binary]'") from error
 
 
-def schema_files(package: str, dialect: Dialect) -> "list[Traversable]":
+@attrs.frozen
+class SchemaFile:
+    """One numbered file of a schema."""
+
+    version: int
+    works_with: int
+    """The oldest version that a program may know and still work with this one: ``-- Works with:`` in its first line."""
+    sql: str
+
+
+def schema_files(package: str, dialect: Dialect) -> list[SchemaFile]:
     """List the numbered schema files of a package, oldest first."""
-    return sorted(resources.files(package).joinpath("schema", dialect).iterdir(), key=lambda file: file.name)
+    found = []
+    folder = resources.files(package).joinpath("schema", dialect)
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        version, sql = int(file.name[:4]), file.read_text(encoding="utf-8")
+        header = re.match(r"-- Works with: (\d+)\n", sql)
+        found.append(SchemaFile(version, int(header[1]) if header else version, sql))
+    return found
+
+
+def missing_files(files: Sequence[SchemaFile], *, version: int, works_with: int, migrate: bool) -> Sequence[SchemaFile]:
+    """Tell which files a database lacks.
+
+    Args:
+        files: all that this program knows.
+        version: the newest that the database has.
+        works_with: the oldest version that a program may know to work with the database.
+        migrate: whether the caller may apply them.
+
+    Raises:
+        ConfigurationError: the database is too new, or it is too old and may not be changed.
+    """
+    known = files[-1].version
+    if works_with > known:
+        raise ConfigurationError(
+            f"the database has schema {version}, for programs that know {works_with}, and this leadpay knows {known}: "
+            "upgrade leadpay"
+        )
+    missing = files[version:]
+    if missing and not migrate:
+        raise ConfigurationError(
+            f"the database has schema {version}, and this leadpay needs {known}: run 'leadpay inbox migrate'"
+        )
+    return missing
+
+
+UNRELEASED: Final = (
+    "the database was made by a version of leadpay that was never released: move it away, and leadpay makes a new one"
+)
 
 
 def version_table(package: str) -> str:

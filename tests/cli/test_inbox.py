@@ -20,6 +20,7 @@ async def fill(url: str) -> None:
     """Store a dead letter, and a waiting event whose body is not JSON."""
     async with open_inbox(url) as inbox:
         event, body = event_of(DEAD, payment="instant_payment_1")
+        await inbox.register("default", {"shop:book": ["*"], "shop:sound": ["*"]}, aliases={})
         await inbox.add(event, body, received_at=datetime.now(UTC))
         (claim,) = await inbox.claim(1, now=time.time(), lease=60)
         done = HandlerRun(handler="shop:sound", state="done", attempts=1)

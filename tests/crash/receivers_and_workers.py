@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from leadpay.inbox import Claim, Inbox, open_inbox
 from leadpay.inbox.worker import Worker
@@ -44,7 +44,7 @@ def work(url: str, parent: Connection) -> None:
 
     async def run(inbox: Inbox) -> None:
         watched = Watched(inbox)
-        async with Worker(watched, _handlers()):
+        async with Worker(cast("Inbox", watched), _handlers()):
             await asyncio.to_thread(parent.recv)
         parent.send(watched.claimed)
 
@@ -70,10 +70,10 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inbox, name)
 
-    async def claim(self, limit: int, *, now: float, lease: float) -> list[Claim]:
+    async def claim(self, limit: int, **options: Any) -> list[Claim]:
         """Claim, and remember."""
         asked = time.monotonic_ns()
-        claims = await self._inbox.claim(limit, now=now, lease=lease)
+        claims = await self._inbox.claim(limit, **options)
         self.claimed |= {(one.lease.ordering_key, one.lease.fencing_token): asked for one in claims}
         return claims
 

@@ -8,7 +8,7 @@ import pytest
 
 from leadpay.errors import InboxError
 from leadpay.inbox import HandlerRun
-from leadpay.inbox.execution import UNREADABLE, ClaimExecution, _run_of
+from leadpay.inbox.execution import ClaimExecution, _run_of
 from leadpay.instrumentation import DeadLettered
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import LeaseLostError
@@ -360,21 +360,24 @@ async def test_an_event_whose_handlers_were_all_removed_is_closed_by_its_finishe
     await bench.receive("event_1", payment="instant_payment_1")
     await bench.work()
     (name,) = (await bench.kept("event_1")).handler_runs
+    await bench.inbox.register("default", {"other:handler": ["*"]}, aliases={})
     assert await bench.inbox.replay("event_1", handler="other:handler", now=bench.clock.now())
+    assert await bench.inbox.forget_handler("other:handler")
+    assert await bench.inbox.forget_handler(name)
     await Bench(bench.inbox).work()
     kept = await bench.kept("event_1")
     assert (kept.state, kept.handler_runs[name].state) == ("done", "done")
 
 
 @pytest.mark.asyncio
-async def test_a_body_that_can_no_longer_be_read_is_a_dead_letter(bench: Bench) -> None:
-    """It is kept under a name of its own, and can be replayed once it can be read."""
+async def test_a_body_that_can_no_longer_be_read_is_unreadable(bench: Bench) -> None:
+    """It is kept with the reason, and can be replayed once it can be read."""
     event, _ = event_of("event_1", payment="instant_payment_1")
     await bench.inbox.add(event, b"[]", received_at=RECEIVED)
     await bench.work()
     kept = await bench.kept("event_1")
-    assert kept.state == "dead"
-    assert list(kept.handler_runs) == [UNREADABLE]
+    assert (kept.state, kept.reason) == ("unreadable", "must be an object, not an array @ $")
+    assert not await bench.inbox.replay("event_1", now=bench.clock.now())
 
 
 @pytest.mark.asyncio

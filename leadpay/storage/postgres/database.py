@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -11,8 +11,9 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from leadpay.errors import InboxError
+from leadpay.storage import SchemaFile
 from leadpay.storage.postgres.dsn import complete_dsn
-from leadpay.storage.postgres.migrations import upgrade
+from leadpay.storage.postgres.migrations import missing, upgrade
 from leadpay.storage.postgres.pool import borrowing, is_cancelled
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class PostgresDatabase:
         handler_connections: how many connections handlers' transactions have.
         response_seconds: how long the database may take over one operation.
         connect_seconds: how long to wait for a connection.
+        migrate: whether to bring the schema up to date; else it must be.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class PostgresDatabase:
         handler_connections: int,
         response_seconds: float,
         connect_seconds: float,
+        migrate: bool = True,
     ) -> None:
+        self._migrate = migrate
         self.dsn = complete_dsn(dsn, connect_seconds=connect_seconds)
         self.response_seconds = response_seconds
         self._connect_seconds = connect_seconds
@@ -126,9 +130,14 @@ class PostgresDatabase:
         # Without a time limit: an upgrade that is stopped halfway would begin anew each time.
         async with self.limited(None):
             async with await self._connect() as connection:
-                await upgrade(connection, self._package)
+                await upgrade(connection, self._package, migrate=self._migrate)
             self._pools = (await self._open_pool(self._sizes[0], 1), await self._open_pool(self._sizes[1], 0))
         return self
+
+    async def missing_files(self) -> Sequence[SchemaFile]:
+        """Tell which schema files the database has not seen."""
+        async with self.limited(self.response_seconds), await self._connect() as connection:
+            return await missing(connection, self._package)
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect."""

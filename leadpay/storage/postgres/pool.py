@@ -5,12 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import psycopg
+from psycopg.pq import TransactionStatus
+
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
     Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
     Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+
+Rollback: TypeAlias = psycopg.Rollback
+"""Raised with a transaction, it rolls that back and goes no further."""
 
 
 @asynccontextmanager
@@ -32,3 +39,8 @@ def is_cancelled() -> bool:
     """Whether this task was cancelled or timed out: some versions of psycopg raise another error then."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def in_transaction(connection: "Connection") -> bool:
+    """Whether a transaction has been begun on a connection, and has not failed."""
+    return connection.info.transaction_status == TransactionStatus.INTRANS

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from leadpay.errors import ConfigurationError
+
 MEMORY: Final = ":memory:"
 
 WAL_RETRY_SECONDS: Final = 0.01
@@ -24,6 +26,7 @@ class SqliteFile:
         upgrade: brings the schema of a new connection up to date.
         prepare: what the user does with each new connection.
         pause: waits; the switch to the write-ahead log is repeated by it.
+        create: whether to make the file if it isn't there.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class SqliteFile:
         upgrade: Callable[[sqlite3.Connection], object],
         prepare: Callable[[sqlite3.Connection], object] | None = None,
         pause: Callable[[float], object] = time.sleep,
+        create: bool = True,
     ) -> None:
         self.is_memory = path == MEMORY
         # Absolute, since the process may change its working directory before it connects again.
@@ -42,9 +46,12 @@ class SqliteFile:
         self._upgrade = upgrade
         self._prepare = prepare
         self._pause = pause
+        self._create = create
 
     def connect(self) -> "_Connection":
         """Open a connection in autocommit mode, ready for use."""
+        if not self.is_memory and not self._create and not Path(self._path).is_file():
+            raise ConfigurationError(f"{self._path}: no such file")
         if not self.is_memory:
             # Made here, so that only its owner reads names and account numbers; SQLite gives its other files this mode.
             with suppress(OSError):

@@ -1,32 +1,38 @@
 """Apply the numbered schema files that a SQLite file has not seen yet."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from leadpay.errors import ConfigurationError
-from leadpay.storage import schema_files, version_table
+from leadpay.storage import UNRELEASED, SchemaFile, missing_files, schema_files, version_table
 
 
-def upgrade(connection: sqlite3.Connection, package: str) -> None:
+def upgrade(connection: sqlite3.Connection, package: str, *, migrate: bool = True) -> None:
     """Bring the schema up to date, in one transaction.
 
     Raises:
-        ConfigurationError: a newer version of leadpay has upgraded the file.
+        ConfigurationError: the file is too new, or it is too old and ``migrate`` is False.
     """
-    files = schema_files(package, "sqlite")
-    known = int(files[-1].name[:4])
+    if not missing(connection, package, migrate=migrate):
+        return  # Without a lock, so that a reader opens the file while another process writes.
     table = version_table(package)
-    latest = f"SELECT coalesce(max(version), 0) FROM {table}"  # noqa: S608 - our own table
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
-        (version,) = connection.execute(latest).fetchone()
-        if version > known:
-            raise ConfigurationError(f"the file has schema {version}, and this leadpay knows {known}: upgrade leadpay")
-        if version == known:
-            return  # Without a lock, so that a reader opens the file while another process writes.
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (version INTEGER PRIMARY KEY)")
-    (version,) = connection.execute(latest).fetchone()
-    for file in files[version:]:
-        for statement in file.read_text(encoding="utf-8").split(";\n"):
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (version INTEGER PRIMARY KEY, works_with INTEGER NOT NULL)")
+    for file in missing(connection, package):
+        for statement in file.sql.split(";\n"):
             connection.execute(statement)
-        connection.execute(f"INSERT INTO {table} VALUES (?)", (int(file.name[:4]),))  # noqa: S608 - the same
+        connection.execute(f"INSERT INTO {table} VALUES (?, ?)", (file.version, file.works_with))  # noqa: S608 - our own table
     connection.execute("COMMIT")
+
+
+def missing(connection: sqlite3.Connection, package: str, *, migrate: bool = True) -> Sequence[SchemaFile]:
+    """Tell which schema files the file lacks; see :func:`leadpay.storage.missing_files`."""
+    table = version_table(package)
+    version, works_with = 0, 0
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    if columns:
+        if "works_with" not in columns:
+            raise ConfigurationError(UNRELEASED)
+        latest = f"SELECT coalesce(max(version), 0), coalesce(max(works_with), 0) FROM {table}"  # noqa: S608 - our own table
+        version, works_with = connection.execute(latest).fetchone()
+    return missing_files(schema_files(package, "sqlite"), version=version, works_with=works_with, migrate=migrate)

@@ -30,7 +30,7 @@ async def test_an_operation_that_fails_is_undone_alone(path: Path) -> None:
     """Others of its group are kept."""
 
     def fails(connection: Any) -> None:
-        connection.execute("UPDATE leadpay_ordering_keys SET due_at = NULL")
+        connection.execute("UPDATE leadpay_ordering_keys SET due_at = 1e18")
         raise ZeroDivisionError
 
     async with SqliteInbox(path) as inbox:

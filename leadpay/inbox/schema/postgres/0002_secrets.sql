@@ -1,3 +1,4 @@
+-- Works with: 1
 -- When each signing secret last verified a webhook, by its fingerprint.
 CREATE TABLE leadpay_secrets (
     fingerprint text COLLATE "C" PRIMARY KEY,

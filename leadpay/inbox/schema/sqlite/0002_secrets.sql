@@ -1,3 +1,4 @@
+-- Works with: 1
 -- When each signing secret last verified a webhook, by its fingerprint; times are microseconds since 1970.
 CREATE TABLE leadpay_secrets (
     fingerprint TEXT PRIMARY KEY,
