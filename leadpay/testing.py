@@ -25,6 +25,7 @@ import pytest
 if TYPE_CHECKING:
     # Imported when a fixture is used: every run of pytest loads the plugin.
     from leadpay.client import LeadClient
+    from leadpay.exam import ExamReport
     from leadpay.models import Event
     from leadpay.sandbox import ManualClock, Sandbox
     from leadpay.sandbox.delivery import Attempt
@@ -383,6 +384,14 @@ def leadpay_sign(leadpay_clock: TestClock) -> Sign:
 def leadpay_deliver(leadpay_clock: TestClock, leadpay_sign: Sign) -> Deliver:
     """Delivers events to a router, a receiver or a URL, once or several times, in any order."""
     return Deliver(leadpay_clock, leadpay_sign)
+
+
+@pytest.fixture
+def leadpay_exam() -> "Callable[..., Awaitable[ExamReport]]":
+    """Examines a router's handlers, as :func:`leadpay.exam.examine` does."""
+    from leadpay.exam import examine  # noqa: PLC0415 - only when used
+
+    return examine
 
 
 _CLIENTS: Final = pytest.StashKey[list[Any]]()

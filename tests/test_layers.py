@@ -22,6 +22,7 @@ PURE = (
     }
     | {f"leadpay.outbox.{name}" for name in ("content", "limits", "queries", "store")}
     | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "log_limiter", "route", "router", "signature")}
+    | {"leadpay.exam.lives", "leadpay.exam.observed"}
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO
     | {"leadpay.business_days"}
 )
@@ -44,7 +45,9 @@ HOMES = {
     "sqlite3": ("leadpay.storage.sqlite", "leadpay.storage.foreign", "leadpay.inbox.sqlite", "leadpay.outbox.sqlite"),
 }
 """The packages and modules that may import a library."""
-PROGRAMS = ("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.sandbox", "leadpay.console")
+PROGRAMS = (
+    *("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.exam", "leadpay.sandbox", "leadpay.console"),
+)
 FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days")
 
 

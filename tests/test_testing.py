@@ -23,6 +23,14 @@ ORDER: dict[str, Any] = {
 }
 
 
+@pytest.mark.asyncio
+async def test_handlers_are_examined(leadpay_exam: Any) -> None:
+    """The fixture is the function."""
+    report = await leadpay_exam(WebhookRouter("empty"))
+    assert (report.handlers, report.findings) == ((), ())
+    report.raise_for_findings()
+
+
 @pytest.fixture
 def received() -> list[str]:
     return []

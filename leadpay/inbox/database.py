@@ -415,6 +415,14 @@ class DatabaseInbox(ABC, Generic[C]):
         """Make the query that records one result; it may be done twice."""
         return partial(self._queries.record_result, **result)
 
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Any]:
+        """Give a transaction in the inbox's database, of the kind that handlers get, and commit it at the end."""
+        async with self._handler_connection() as connection:
+            yield connection
+            # Committing takes a query of the inbox; this one only reads.
+            await connection.commit(self._queries.watermark)
+
     async def record_result(
         self,
         lease: Lease,

@@ -221,6 +221,13 @@ class Inbox(Protocol):
         """
         ...
 
+    def begin(self) -> AbstractAsyncContextManager[Any]:
+        """Give a transaction in the inbox's database, of the kind that handlers get; it is committed at the end.
+
+        If the block raises, it is rolled back.
+        """
+        ...
+
     def transaction(self, lease: Lease) -> AbstractAsyncContextManager[Transaction]:
         """Give a transaction for one handler; it is rolled back unless it is committed."""
         ...

@@ -1,6 +1,7 @@
 """``leadpay check``: routes, and mandatory events without a handler."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,68 @@ def test_a_wrong_path_is_one_line(handlers: str, exit_code_of: ExitCode, capsys:
     """It is exit code 2."""
     assert exit_code_of("check", f"{handlers}:missing") == 2
     assert capsys.readouterr().err == f"leadpay: {handlers}:missing: is not a WebhookRouter\n"
+
+
+EXAMINED = """
+from leadpay import Context, InstantPaymentEvent, WebhookRouter
+
+router = WebhookRouter()
+sent = []
+
+def observe():
+    return list(sent)
+
+def prepare(connection):
+    connection.execute("CREATE TABLE credits (payment_id TEXT, cents INTEGER)")
+
+@router.rejected(direction="incoming")
+async def credit(event: InstantPaymentEvent, context: Context) -> None:
+    print("canary")
+    await context.transaction.execute("INSERT INTO credits VALUES (?, ?)", (event.payment.id, event.payment.amount))
+
+broken = WebhookRouter()
+
+@broken.on("instant_payment.*", mandatory=True)
+async def notify(event) -> None:
+    sent.append(event.id)
+"""
+
+
+@pytest.fixture
+def examined(handlers: str, tmp_path: Path) -> str:
+    """Write another module, and give its name."""
+    name = f"examined_{handlers}"
+    (tmp_path / f"{name}.py").write_text(EXAMINED)
+    return name
+
+
+def test_handlers_are_examined(examined: str, exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sound handler passes on tables of one's own; what handlers print is not shown."""
+    options = ("--exam", "--prepare", f"{examined}:prepare", "--observe", f"{examined}:observe")
+    assert exit_code_of("check", f"{examined}:router", *options) == 1  # mandatory events have no handler
+    out = capsys.readouterr().out
+    assert "1 handlers examined in " in out
+    assert out.endswith(": nothing is wrong\n")
+    assert "canary" not in out
+    assert exit_code_of("check", f"{examined}:broken", *options) == 1
+    out = capsys.readouterr().out
+    assert f"NOT_IDEMPOTENT: {examined}:notify" in out
+    assert "each crashes before its commit, and runs again" in out
+    assert "1 findings" in out
+
+
+def test_the_result_of_an_exam_is_json(
+    examined: str, exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the sequence that shows each finding."""
+    assert exit_code_of("check", f"{examined}:broken", "--exam", "--observe", f"{examined}:observe", "--json") == 1
+    data = json.loads(capsys.readouterr().out)
+    assert data["missing"] == []
+    assert [one["kind"] for one in data["exam"]["findings"]] == ["not_idempotent"]
+    assert exit_code_of("check", f"{examined}:broken", "--exam", "--json") == 0
+
+
+@pytest.mark.parametrize("options", [("--observe", "{}:observe"), ("--exam", "--observe", "{}:sent")])
+def test_a_wrong_option_is_exit_code_2(options: tuple[str, ...], examined: str, exit_code_of: ExitCode) -> None:
+    """An observation without an exam, and what is no function."""
+    assert exit_code_of("check", f"{examined}:router", *(one.format(examined) for one in options)) == 2
