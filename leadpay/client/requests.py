@@ -197,9 +197,10 @@ class Simulation(NamedTuple):
     needs_text: frozenset[str]
 
 
-INCOMING_RETURN: Final = Simulation("incoming_return", RetrySafety.IDEMPOTENT, RETURN_REASONS, TEXT_FOR_RETURN)
+# The bank requires no text here, whatever the reason.
+INCOMING_RETURN: Final = Simulation("incoming_return", RetrySafety.IDEMPOTENT, RETURN_REASONS, NO_TEXT)
 INCOMING_RETURN_REQUEST: Final = Simulation(
-    "incoming_return_request", RetrySafety.IDEMPOTENT, RETURN_REQUEST_REASONS, TEXT_FOR_REQUEST
+    "incoming_return_request", RetrySafety.IDEMPOTENT, RETURN_REQUEST_REASONS, NO_TEXT
 )
 INCOMING_REJECTION: Final = Simulation(
     "incoming_return_request_rejection", RetrySafety.VERIFY_FIRST, COUNTERPARTY_REJECTION_REASONS, NO_TEXT

@@ -4,7 +4,6 @@ Time and identifiers are passed in (``now``, ``new_uuid``), and so is what to ca
 caller has the clock, and calls :meth:`Bank.run_due` at the time that :attr:`Bank.next_due` gives.
 """
 
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -30,7 +29,7 @@ from leadpay.sandbox.models import (
     utc_datetime,
 )
 from leadpay.sandbox.problems import ApiProblem, not_allowed, not_found
-from leadpay.sandbox.scenarios import Script, Step
+from leadpay.sandbox.scenarios import Choices, Script, Step
 from leadpay.sandbox.store import Collection
 from leadpay.sandbox.timers import Timers
 
@@ -77,7 +76,7 @@ class Bank:
         self._on_timer = on_timer
         self._on_event = on_event
         self._steps: dict[str, tuple[Step, ...]] = {}
-        self._chosen: dict[str, deque[Script]] = {"outgoing": deque(), "incoming": deque()}
+        self._choices = Choices()
 
     # Time.
 
@@ -187,7 +186,9 @@ class Bank:
         payment = self.retrieve(payment_id)
         transitions.check_outgoing_request(payment, self._returned(payment))
         request = transitions.outgoing_request(why, self._now())
-        return self._update(payment, return_requests=(*payment.return_requests, request))
+        changed = self._update(payment, return_requests=(*payment.return_requests, request))
+        self._expire_at(request.deadline, changed)
+        return changed
 
     def reject_return_request(self, payment_id: str, why: Reason) -> Payment:
         """Reject the active return request of an incoming payment.
@@ -284,14 +285,12 @@ class Bank:
         Raises:
             ValueError: there is no such outcome or direction.
         """
-        if direction not in self._chosen:
-            raise ValueError("direction: must be 'outgoing' or 'incoming'")
-        self._chosen[direction].append(scenarios.by_name(outcome) if isinstance(outcome, str) else outcome)
+        self._choices.add(outcome, direction)
 
     @property
     def chosen(self) -> dict[str, tuple[str, ...]]:
         """The names of the outcomes that were chosen for the next payments, by direction."""
-        return {direction: tuple(script.name for script in chosen) for direction, chosen in self._chosen.items()}
+        return self._choices.names()
 
     def is_held(self, payment_id: str) -> bool:
         """Whether a payment waits for :meth:`release` or :meth:`refuse`."""
@@ -348,12 +347,8 @@ class Bank:
     def _new_id(self, kind: str) -> str:
         return f"{kind}_{self._new_uuid().hex}"
 
-    def _outcome(self, direction: str, default: Script) -> Script:
-        chosen = self._chosen[direction]
-        return chosen.popleft() if chosen else default
-
     def _start(self, payment: Payment, default: Script) -> Payment:
-        self._steps[payment.id] = self._outcome("outgoing", default).steps
+        self._steps[payment.id] = self._choices.take("outgoing", default).steps
         self.payments.put(payment)
         self._schedule_next_step(payment.id)
         return payment
@@ -361,7 +356,7 @@ class Bank:
     def _receive(self, payment: Payment, default: Script) -> None:
         now = self._now()
         payment = attrs.evolve(payment, created_at=now, updated_at=now)
-        steps = self._outcome("incoming", default).steps
+        steps = self._choices.take("incoming", default).steps
         reason = self.account_numbers.reason_to_reject(
             payment.account, payment.debtor, payment.debtor_agent, is_return=payment.return_ is not None
         )
@@ -417,7 +412,9 @@ class Bank:
             self._reject(payment, scenarios.reject("lead", "non_sufficient_funds"))
             return
         self.ledger.post(payment.account, -payment.amount if outgoing else payment.amount)
-        self._emit("posted", self._update(payment, status="posted"))
+        # The bank's description: the counterparty status of an incoming payment is posted, or null before.
+        there = None if outgoing else "posted"
+        self._emit("posted", self._update(payment, status="posted", counterparty_status=there))
 
     def _reject(self, payment: Payment, step: Step) -> None:
         self._steps.pop(payment.id, None)
@@ -456,15 +453,26 @@ class Bank:
         request = transitions.incoming_request(why, self._now())
         changed = self._update(payment, return_requests=(*payment.return_requests, request))
         self._emit("return_request_response_needed", changed)
-        expire = partial(self._expire_request, payment_id, len(changed.return_requests))
-        expires_at = incoming_deadline(request.created_at).rejected_at
-        self.timers.add(expires_at.timestamp(), expire, background=True)
+        self._expire_at(incoming_deadline(request.created_at).rejected_at, changed)
+
+    def _expire_at(self, time: datetime, payment: Payment) -> None:
+        expire = partial(self._expire_request, payment.id, len(payment.return_requests))
+        self.timers.add(time.timestamp(), expire, background=True)
         self._on_timer()
 
     def _expire_request(self, payment_id: str, number: int) -> None:
+        """Reject a request that is still open: as Lead for the client, or as the network for the counterparty.
+
+        The bank's pages say so of an incoming request. Of ours, they only say that the network has a deadline.
+        """
         payment = self.retrieve(payment_id)
-        if payment.active_request is not None and len(payment.return_requests) == number:
-            self._resolve(payment, "rejected", "lead", Reason("customer_no_response", "No response in time"))
+        if payment.active_request is None or len(payment.return_requests) != number:
+            return
+        outgoing = payment.direction == "outgoing"
+        why = Reason("customer_no_response", "No response in time")
+        changed = self._resolve(payment, "rejected", "network" if outgoing else "lead", why)
+        if outgoing:
+            self._emit("return_request_status_updated", changed)
 
     def _accept_request(self, payment_id: str) -> None:
         original = self.retrieve(payment_id)

@@ -218,7 +218,7 @@ def _payment_paths() -> Json:
         _query("account_number_id", _ACCOUNT_NUMBER_ID),
         _query("direction", _choice(constants.DIRECTIONS)),
         _query("status", _choice(constants.STATUSES)),
-        _query("counterparty_status", _choice(constants.COUNTERPARTY_STATUSES)),
+        _query("counterparty_status", _choice(constants.COUNTERPARTY_STATUSES) | {"nullable": True}),
         _query("return_request_status", _choice(constants.RETURN_REQUEST_STATUSES)),
         *_list_parameters(_PAYMENT_ID),
     ]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from leadpay.sandbox import constants, serialization
 from leadpay.sandbox.bank import Bank
-from leadpay.sandbox.models import IncomingOrder, Party, PaymentOrder, Reason, utc_datetime
+from leadpay.sandbox.models import AccountNumberOrder, IncomingOrder, Party, PaymentOrder, Reason, utc_datetime
 from leadpay.sandbox.scenarios import account_number
 
 ACCOUNT_NUMBER_ID: Final = "account_number_xyz123"
@@ -29,11 +29,15 @@ OUTCOMES: Final = {
 
 
 def full_type(name: str) -> str:
-    """The full name of an event type: ``posted`` is ``instant_payment.posted``, an older spelling the current one.
+    """The full name of an event type.
+
+    ``posted``, and ``.posted`` as in the bank's guides, are ``instant_payment.posted``; an older spelling is the
+    current one.
 
     Raises:
         ValueError: there is no such type.
     """
+    name = name.removeprefix(".")
     name = name if "." in name else PREFIX + name
     if name.endswith("_status_update"):
         name += "d"
@@ -59,6 +63,8 @@ def sample(
     """
     event_type = full_type(name)
     short = event_type.removeprefix(PREFIX)
+    if event_type.startswith("account_number."):
+        return _about_account_number(event_type, now, new_uuid)
     if short == event_type:
         return _other(event_type, now, new_uuid)
     direction = direction or ("outgoing" if (short, "outgoing") in OUTCOMES else "incoming")
@@ -68,6 +74,13 @@ def sample(
     bank = Bank(now=lambda: now, new_uuid=new_uuid, delay=0)
     bank.next_payment(outcome, direction=direction)
     return _emitted(bank, short, direction, amount)
+
+
+def _about_account_number(event_type: str, now: float, new_uuid: Callable[[], UUID]) -> dict[str, Any]:
+    bank = Bank(now=lambda: now, new_uuid=new_uuid, delay=0)
+    number = bank.account_numbers.create(AccountNumberOrder(account_id="account_xyz123"))
+    [event] = bank.events.all()
+    return {**serialization.event(event, number), "event": event_type}
 
 
 def _other(event_type: str, now: float, new_uuid: Callable[[], UUID]) -> dict[str, Any]:

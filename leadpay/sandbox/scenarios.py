@@ -4,6 +4,7 @@ The bank does not publish how its own sandbox chooses; this scheme is ours. One 
 :func:`describe` prints it for people.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -206,6 +207,34 @@ def of_incoming(account_number: str) -> Script:
     """How an incoming payment from this account number ends."""
     scenario, outcome = ACCOUNT_NUMBERS.get(account_number, (None, POSTED))
     return outcome if scenario is not None and scenario.incoming else POSTED
+
+
+class Choices:
+    """The outcomes that were chosen for the next payments."""
+
+    __slots__ = ("_chosen",)
+
+    def __init__(self) -> None:
+        self._chosen: dict[str, deque[Script]] = {"outgoing": deque(), "incoming": deque()}
+
+    def add(self, outcome: Script | str, direction: str) -> None:
+        """Choose an outcome, after those that were chosen before.
+
+        Raises:
+            ValueError: there is no such outcome or direction.
+        """
+        if direction not in self._chosen:
+            raise ValueError("direction: must be 'outgoing' or 'incoming'")
+        self._chosen[direction].append(by_name(outcome) if isinstance(outcome, str) else outcome)
+
+    def take(self, direction: str, default: Script) -> Script:
+        """The outcome of the next payment, which is chosen no more."""
+        chosen = self._chosen[direction]
+        return chosen.popleft() if chosen else default
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names of the outcomes, by direction."""
+        return {direction: tuple(script.name for script in chosen) for direction, chosen in self._chosen.items()}
 
 
 def describe() -> str:

@@ -56,6 +56,7 @@ class PaymentFilter:
     direction: str | None = None
     status: str | None = None
     counterparty_status: str | None = None
+    """``null`` means those that have none, as the bank's description allows."""
     return_request_status: str | None = None
     created_at: TimeRange = ALWAYS
 
@@ -66,7 +67,7 @@ class PaymentFilter:
             (self.account_number_id, payment.account.id),
             (self.direction, payment.direction),
             (self.status, payment.status),
-            (self.counterparty_status, payment.counterparty_status),
+            (self.counterparty_status, payment.counterparty_status or "null"),
         )
         return (
             all(want is None or want == found for want, found in wanted)

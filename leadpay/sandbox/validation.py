@@ -308,7 +308,9 @@ def payment_list(query: Query) -> tuple[PaymentFilter, Cursor]:
         account_number_id=_optional(reader, "account_number_id", pattern=ACCOUNT_NUMBER_ID),
         direction=_optional(reader, "direction", choices=constants.DIRECTIONS),
         status=_optional(reader, "status", choices=constants.STATUSES),
-        counterparty_status=_optional(reader, "counterparty_status", choices=constants.COUNTERPARTY_STATUSES),
+        counterparty_status=_optional(
+            reader, "counterparty_status", choices=(*constants.COUNTERPARTY_STATUSES, "null")
+        ),
         return_request_status=_optional(reader, "return_request_status", choices=constants.RETURN_REQUEST_STATUSES),
         created_at=_time_range(reader, dict(query)),
     )

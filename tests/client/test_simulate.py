@@ -22,8 +22,9 @@ async def test_the_simulations_return_nothing() -> None:
         description="x",
         end_to_end_id="E2E-1",
     )
-    await bank.simulate.incoming_return("instant_payment_1", amount=1, reason="duplication")
-    await bank.simulate.incoming_return_request("instant_payment_1", reason="duplication")
+    # The bank requires a text of the client for these reasons, and of a counterparty for none.
+    await bank.simulate.incoming_return("instant_payment_1", amount=1, reason="narrative")
+    await bank.simulate.incoming_return_request("instant_payment_1", reason="service_not_rendered")
     await bank.simulate.incoming_return_request_rejection("instant_payment_1", reason="other", idempotency_key="k")
     await bank.simulate.incoming_return_request_acceptance("instant_payment_1")
     assert [request.path.removeprefix("/v1/simulate/instant_payments/") for request, _, _ in bank.sent] == [

@@ -178,6 +178,26 @@ def test_lead_rejects_a_request_without_a_response_at_midnight(api: ApiClient) -
     assert api.new_events() == []
 
 
+def test_an_outgoing_request_is_open_until_its_deadline(api: ApiClient) -> None:
+    """Then the network rejects it, and an event tells."""
+    payment = api.send()
+    api.advance()
+    [request] = api.change(payment, "request_return", reason="duplication")["return_requests"]
+    assert datetime.fromisoformat(request["deadline"]) == datetime.fromisoformat("2025-01-17T00:00:00-05:00")
+    api.new_events()
+    left = datetime.fromisoformat(request["deadline"]).timestamp() - api.time
+    api.advance(left - 1)
+    api.token = api.log_in()
+    assert api.retrieve(payment)["return_requests"][0]["status"] == "pending"
+    assert api.new_events() == []
+    api.advance(1)
+    [request] = api.retrieve(payment)["return_requests"]
+    assert (request["status"], request["resolution"]["resolved_by"]) == ("rejected", "network")
+    assert api.new_events() == ["return_request_status_updated"]
+    # Another one can be sent, and has a deadline of its own.
+    assert len(api.change(payment, "request_return", reason="duplication")["return_requests"]) == 2
+
+
 def test_a_deadline_has_no_effect_on_a_resolved_request(api: ApiClient) -> None:
     """It has none on the next request either."""
     incoming = api.receive()
@@ -295,3 +315,16 @@ def test_a_simulation_refuses_a_reason_that_is_on_no_list(api: ApiClient) -> Non
         api.bank.simulate_return(sent["id"], Reason("bad_mood"))
     with pytest.raises(ValueError, match="reason of a return request"):
         api.bank.simulate_return_request(incoming["id"], Reason("bad_mood"))
+
+
+def test_a_posted_incoming_payment_has_a_counterparty_status(api: ApiClient) -> None:
+    """It is posted; before, and if Lead rejects the payment, it is null, and no event tells of it."""
+    api.bank.next_payment("held", direction="incoming")
+    held = api.receive()
+    assert held["counterparty_status"] is None
+    api.bank.release(held["id"])
+    api.advance()
+    assert api.retrieve(held)["counterparty_status"] == "posted"
+    api.bank.next_payment("rejected_by_lead:other", direction="incoming")
+    assert api.receive()["counterparty_status"] is None
+    assert api.new_events() == ["under_review", "posted", "rejected"]

@@ -65,7 +65,9 @@ class CheckedCollection(Collection[Payment]):
             assert payment.status in NEXT_STATUS[before.status]
             if payment.status != "canceled":
                 self.changes.append((payment.id, payment.status))
-        if payment.counterparty_status != before.counterparty_status:
+        if payment.direction == "incoming":
+            assert payment.counterparty_status == ("posted" if payment.status == "posted" else None)
+        elif payment.counterparty_status != before.counterparty_status:
             assert payment.counterparty_status in NEXT_COUNTERPARTY_STATUS[before.counterparty_status]
             assert (payment.status, payment.direction) == ("posted", "outgoing")
             self.changes.append((payment.id, "counterparty_status_updated"))

@@ -6,7 +6,7 @@ import pytest
 
 from leadpay.converter import structure_event
 from leadpay.enums import EventType
-from leadpay.models import InstantPaymentEvent
+from leadpay.models import AccountNumberEvent, InstantPaymentEvent
 from leadpay.sandbox import sample
 from leadpay.sandbox.constants import EVENT_TYPES
 from leadpay.sandbox.samples import OUTCOMES
@@ -42,7 +42,9 @@ def test_there_is_a_sample_of_every_type(event_type: str) -> None:
     """An event of another product has an object of that product."""
     event = structure_event(sample(event_type, now=NOW, new_uuid=uuid.uuid4))
     assert event.type == EventType(event_type)
-    if not isinstance(event, InstantPaymentEvent):
+    if isinstance(event, AccountNumberEvent):
+        assert event.account_number.account_id == "account_xyz123"
+    elif not isinstance(event, InstantPaymentEvent):
         assert event.object["id"].startswith(event_type.partition(".")[0])
 
 
@@ -50,6 +52,9 @@ def test_older_spellings_are_accepted_and_unknown_types_are_not() -> None:
     """A type that does not exist, or does not occur in that direction, is refused."""
     shown = sample("counterparty_status_update", now=NOW, new_uuid=uuid.uuid4)
     assert shown["event"] == "instant_payment.counterparty_status_updated"
+    assert sample(".posted", now=NOW, new_uuid=uuid.uuid4)["event"] == "instant_payment.posted"
+    with pytest.raises(ValueError, match="type: must be one of"):
+        sample("..posted", now=NOW, new_uuid=uuid.uuid4)
     with pytest.raises(ValueError, match="type: must be one of"):
         sample("lost", now=NOW, new_uuid=uuid.uuid4)
     with pytest.raises(ValueError, match="direction"):

@@ -48,7 +48,8 @@ def test_every_filter_of_payments_filters(api: ApiClient) -> None:
     assert found("direction", "incoming") == {incoming["id"], returned}
     assert found("status", "canceled") == set()
     assert found("counterparty_status", "rejected") == {rejected["id"]}
-    assert found("counterparty_status", "posted") == {posted["id"], reviewed["id"]}
+    assert found("counterparty_status", "posted") == {posted["id"], reviewed["id"], incoming["id"], returned}
+    assert found("counterparty_status", "null") == set()
     assert found("return_request_status", "response_needed") == {incoming["id"]}
     assert found("created_at[on_or_after]", incoming["created_at"]) == {incoming["id"]}
     assert found("created_at[after]", incoming["created_at"]) == set()
@@ -68,3 +69,11 @@ def test_events_are_filtered_by_type_object_and_time(api: ApiClient) -> None:
     assert [event["event"].rpartition(".")[2] for event in of_one] == ["counterparty_status_updated", "posted"]
     since = [("created_at[after]", "2025-01-06T10:00:01.000000999-05:00")]
     assert len(api.call("GET", EVENTS, query=since)["objects"]) == 1
+
+
+def test_payments_without_a_counterparty_status_can_be_asked_for(api: ApiClient) -> None:
+    """Those that have not posted have none."""
+    api.send()
+    api.advance()
+    waiting = api.send()
+    assert ids(api.call("GET", PAYMENTS, query=[("counterparty_status", "null")])) == [waiting["id"]]
