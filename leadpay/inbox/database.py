@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -38,6 +38,12 @@ T = TypeVar("T")
 
 Result: TypeAlias = T | Awaitable[T]
 """SQLite's queries run in a thread, PostgreSQL's are coroutines."""
+
+Steps: TypeAlias = Generator[tuple[str, Mapping[str, Any]], list[tuple[Any, ...]], T]
+"""Yields statements with their parameters by name, and is sent the rows of each. It does no I/O."""
+
+Completion: TypeAlias = Steps[bool]
+"""What records a result in a transaction that has been begun; it returns whether there is new work."""
 
 PAGE: Final = 100
 """How many rows are read, or purged, at a time, so that a long walk takes little memory and holds others up little."""
@@ -108,6 +114,24 @@ class Queries(Protocol[C_contra]):
         seconds: float,
     ) -> Result[list[Claim]]:
         """Lease keys that are due, and read their events."""
+        ...
+
+    def refresh(self, connection: C_contra, *, lease: Lease, now: float) -> Result[Claim | None]:
+        """Prolong a lease, and read its events again."""
+        ...
+
+    def completion(
+        self,
+        *,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        closes: EventState | None,
+        now: float,
+        reason: str | None = None,
+        releases: bool = False,
+    ) -> Completion:
+        """Give the statements that record a result, in a transaction that is begun already."""
         ...
 
     def record_result(
@@ -405,6 +429,25 @@ class DatabaseInbox(ABC, Generic[C]):
             partial(self._queries.claim, consumer=number, has=has, limit=limit, now=now, seconds=lease)
         )
 
+    async def refresh(self, lease: Lease, *, now: float) -> Claim | None:
+        """Prolong a lease, and read its events again."""
+        return await self._run(partial(self._queries.refresh, lease=lease, now=now))
+
+    def completion(
+        self,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        *,
+        closes: EventState | None,
+        now: float,
+        releases: bool = False,
+    ) -> Completion:
+        """Give the statements that record a result, for a connection of the user's own."""
+        return self._queries.completion(
+            lease=lease, event_id=event_id, run=run, closes=closes, now=now, releases=releases
+        )
+
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncIterator[HandlerTransaction[C]]:
         """Give a transaction for one handler, that begins with its first statement."""
@@ -481,13 +524,19 @@ class DatabaseInbox(ABC, Generic[C]):
         *,
         state: EventState | None = None,
         event_type: str | None = None,
+        ordering_key: str | None = None,
+        before: int | None = None,
         limit: int | None = None,
         consumer: str = DEFAULT,
     ) -> AsyncIterator[StoredEvent]:
         """Iterate over the events, newest receipt first, a page at a time."""
         # An older spelling of a type means the current one.
-        wanted = {"state": state, "type": None if event_type is None else str(EventType(event_type))}
-        before, left = LAST, LAST if limit is None else limit
+        wanted = {
+            "state": state,
+            "type": None if event_type is None else str(EventType(event_type)),
+            "ordering_key": ordering_key,
+        }
+        before, left = LAST if before is None else before, LAST if limit is None else limit
         while left > 0:
             size = min(PAGE, left)
             page = await self._page(consumer, wanted, before, size)

@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
-from leadpay.inbox.database import PAGE, NewEvent, add_up
+import attrs
+
+from leadpay.inbox.database import PAGE, Completion, NewEvent, Steps, T, add_up
 from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.storage.postgres.encoding import date, escaped, key, plain, utc, within
@@ -35,7 +37,7 @@ time that they have.
 _NOW: Final = "coalesce(%(now)s::timestamptz, statement_timestamp())"
 """The database's time, since workers' clocks differ; %(now)s is given by tests that move a clock by hand."""
 
-_LATER: Final = f"{_NOW} + make_interval(secs => %({{}})s)"
+_LATER: Final = f"{_NOW} + make_interval(secs => %({{}})s::double precision)"
 """A time so many seconds from now; NULL if the number is."""
 
 MAX_DELAY: Final = 1e12
@@ -133,68 +135,74 @@ WHERE e.version > waits.version AND NOT EXISTS (
     SELECT FROM leadpay_pending AS p
     WHERE p.consumer = %(consumer)s AND p.ordering_key = e.ordering_key AND p.number = e.number)"""  # noqa: S608 - a constant
 
-_KEY: Final = "consumer = %(consumer)s AND ordering_key = %(ordering_key)s"
+_KEY: Final = "consumer = %(consumer)s::smallint AND ordering_key = %(ordering_key)s::text"
 
-_HELD: Final = f"{_KEY} AND fencing_token = %(fencing_token)s AND leased"
+_HELD: Final = f"{_KEY} AND fencing_token = %(fencing_token)s::bigint AND leased"
 
 # If nothing happened to the key since the claim, the event waits as it was claimed, and one statement is enough.
 FINISH: Final = f"""
 WITH held AS MATERIALIZED (SELECT revision FROM leadpay_ordering_keys WHERE {_HELD} FOR UPDATE), finished AS (
     DELETE FROM leadpay_pending USING held
-    WHERE {_KEY} AND number = (SELECT number FROM leadpay_events WHERE id = %(id)s) AND only_handlers IS NULL
-        AND held.revision = %(revision)s RETURNING 1
+    WHERE {_KEY} AND number = (SELECT number FROM leadpay_events WHERE id = %(id)s::text) AND only_handlers IS NULL
+        AND held.revision = %(revision)s::bigint RETURNING 1
 )
-SELECT (SELECT count(*) FROM finished), set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true),
-    set_config('synchronous_commit', %(durable)s, true)
+SELECT (SELECT count(*) FROM finished), set_config('idle_in_transaction_session_timeout', %(idle_limit)s::text, true),
+    set_config('synchronous_commit', %(durable)s::text, true)
 FROM held"""  # noqa: S608 - constants
 
 LOCK: Final = f"""
-SELECT revision > %(revision)s, (SELECT number FROM leadpay_events WHERE id = %(id)s),
-    set_config('idle_in_transaction_session_timeout', %(idle_limit)s, true),
-    set_config('synchronous_commit', %(durable)s, true)
+SELECT revision > %(revision)s::bigint, (SELECT number FROM leadpay_events WHERE id = %(id)s::text),
+    set_config('idle_in_transaction_session_timeout', %(idle_limit)s::text, true),
+    set_config('synchronous_commit', %(durable)s::text, true)
 FROM leadpay_ordering_keys WHERE {_HELD} FOR UPDATE"""  # noqa: S608 - constants
 
 # Any write except a heartbeat resets the count of abandoned leases.
 PROLONG: Final = f"""
 UPDATE leadpay_ordering_keys SET
     due_at = {_LATER.format("lease")}, abandoned = CASE WHEN %(is_result)s::boolean THEN 0 ELSE abandoned END
-WHERE {_HELD} RETURNING revision > %(revision)s"""  # noqa: S608 - constants
+WHERE {_HELD} RETURNING revision > %(revision)s::bigint, revision, extract(epoch FROM {_NOW})"""  # noqa: S608 - constants
 
 RECORD_RUN: Final = f"""
 INSERT INTO leadpay_handler_runs AS old (consumer, number, handler, state, attempts, due_at, error)
-VALUES (%(consumer)s, %(number)s, %(handler)s, %(state)s, %(attempts)s, {_LATER.format("delay")}, %(error)s)
+VALUES (%(consumer)s::smallint, %(number)s::bigint, %(handler)s::text, %(state)s::text, %(attempts)s::bigint,
+    {_LATER.format("delay")}, %(error)s::text)
 ON CONFLICT (consumer, number, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
-WHERE old.state = 'waiting'"""  # noqa: S608 - constants
+WHERE old.state = 'waiting' RETURNING true"""  # noqa: S608 - constants
 
 # If new work arrived for this key since the claim, an event with a waiting handler stays open: it may have been
 # replayed.
 CLOSE: Final = f"""
-DELETE FROM leadpay_pending WHERE {_KEY} AND number = %(number)s AND (NOT %(has_new_work)s OR NOT EXISTS (
+DELETE FROM leadpay_pending
+WHERE {_KEY} AND number = %(number)s::bigint AND (NOT %(has_new_work)s::boolean OR NOT EXISTS (
     SELECT FROM leadpay_handler_runs
-    WHERE consumer = %(consumer)s AND number = %(number)s AND state = 'waiting'))
+    WHERE consumer = %(consumer)s::smallint AND number = %(number)s::bigint AND state = 'waiting'))
 RETURNING only_handlers"""  # noqa: S608 - a constant
 
-IS_PENDING: Final = f"SELECT FROM leadpay_pending WHERE {_KEY} AND number = %(number)s"
+IS_PENDING: Final = f"SELECT true FROM leadpay_pending WHERE {_KEY} AND number = %(number)s::bigint"  # noqa: S608 - a constant
 
 SET_ASIDE: Final = """
 INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers)
-VALUES (%(consumer)s, %(number)s, %(state)s, %(reason)s, %(only)s)
+VALUES (%(consumer)s::smallint, %(number)s::bigint, %(state)s::text, %(reason)s::text, %(only)s::text[])
 ON CONFLICT (consumer, number) DO UPDATE SET
-    state = excluded.state, reason = excluded.reason, only_handlers = excluded.only_handlers"""
+    state = excluded.state, reason = excluded.reason, only_handlers = excluded.only_handlers
+RETURNING true"""
 
-TAKE_BACK: Final = "DELETE FROM leadpay_set_aside WHERE consumer = %(consumer)s AND number = %(number)s"
+TAKE_BACK: Final = """
+DELETE FROM leadpay_set_aside WHERE consumer = %(consumer)s::smallint AND number = %(number)s::bigint RETURNING true"""
 
 # An ordering key without new work and without a waiting event needs no row.
 FORGET_KEY: Final = f"""
-DELETE FROM leadpay_ordering_keys WHERE {_HELD} AND revision = %(revision)s AND NOT EXISTS (
-    SELECT FROM leadpay_pending WHERE {_KEY})"""  # noqa: S608 - constants
+DELETE FROM leadpay_ordering_keys WHERE {_HELD} AND revision = %(revision)s::bigint AND NOT EXISTS (
+    SELECT FROM leadpay_pending WHERE {_KEY})
+RETURNING true"""  # noqa: S608 - constants
 
 RELEASE: Final = f"""
-UPDATE leadpay_ordering_keys SET leased = false, abandoned = %(abandoned)s,
-    needs = CASE WHEN revision > %(revision)s THEN NULL ELSE %(needs)s END,
-    due_at = CASE WHEN revision > %(revision)s THEN to_timestamp(0) ELSE coalesce({_LATER.format("delay")}, {_NOW}) END
-WHERE {_HELD} RETURNING revision > %(revision)s OR %(delay)s::double precision IS NULL"""  # noqa: S608 - constants
+UPDATE leadpay_ordering_keys SET leased = false, abandoned = %(abandoned)s::integer,
+    needs = CASE WHEN revision > %(revision)s::bigint THEN NULL ELSE %(needs)s::text END,
+    due_at = CASE WHEN revision > %(revision)s::bigint THEN to_timestamp(0)
+        ELSE coalesce({_LATER.format("delay")}, {_NOW}) END
+WHERE {_HELD} RETURNING revision > %(revision)s::bigint OR %(delay)s::double precision IS NULL"""  # noqa: S608 - constants
 
 # What a person does takes several statements, and so a transaction that locks the ordering key first.
 BUMP: Final = f"""
@@ -409,20 +417,8 @@ class PostgresQueries:
         claimed = await (await connection.execute(CLAIM, given)).fetchall()
         if not claimed:
             return []
-        keys = [one[0] for one in claimed]
-        rows = await (await connection.execute(WAITING, {"consumer": consumer, "keys": keys})).fetchall()
-        # Read after the events: every handler is known that was registered before one of them was added.
-        handlers = await self.known_handlers(connection, consumer=consumer)
-        # A handler run's due time by the caller's clock, which is compared with it.
-        ahead = now - float(claimed[0][-1])
-        runs = await self._runs(connection, consumer, [one[0] for one in rows], ahead=ahead)
-        waiting: dict[str, list[StoredEvent]] = {}
-        for columns in rows:
-            waiting.setdefault(columns[2], []).append(_event(columns, runs))
-        newer = await self._newer(connection, consumer, rows)
-        claims = []
-        for ordering_key, fencing_token, abandoned, revision, _ in claimed:
-            lease = Lease(
+        leases = [
+            Lease(
                 ordering_key=plain(ordering_key),
                 fencing_token=fencing_token,
                 until=now + seconds,
@@ -431,6 +427,40 @@ class PostgresQueries:
                 consumer=consumer,
                 abandoned=abandoned,
             )
+            for ordering_key, fencing_token, abandoned, revision, _ in claimed
+        ]
+        return await self._claims(connection, consumer, leases, now=now, database_now=float(claimed[0][-1]))
+
+    async def refresh(self, connection: "Connection", *, lease: Lease, now: float) -> Claim | None:
+        """Prolong a lease, and read its events again; None if nothing waits, and the key is released."""
+        given = {**self._lease(lease, now), "is_result": False}
+        _, revision, database_now = self._held(await (await connection.execute(PROLONG, given)).fetchone(), lease)
+        renewed = attrs.evolve(lease, until=now + lease.seconds, revision=revision)
+        claims = await self._claims(connection, lease.consumer, [renewed], now=now, database_now=float(database_now))
+        return claims[0] if claims else None
+
+    async def _claims(
+        self,
+        connection: "Connection",
+        consumer: int,
+        leases: Sequence[Lease],
+        *,
+        now: float,
+        database_now: float,
+    ) -> list[Claim]:
+        """Read the events of leased keys; a key without a waiting event is released again."""
+        keys = [key(lease.ordering_key) for lease in leases]
+        rows = await (await connection.execute(WAITING, {"consumer": consumer, "keys": keys})).fetchall()
+        # Read after the events: every handler is known that was registered before one of them was added.
+        handlers = await self.known_handlers(connection, consumer=consumer)
+        # A handler run's due time by the caller's clock, which is compared with it.
+        runs = await self._runs(connection, consumer, [one[0] for one in rows], ahead=now - database_now)
+        waiting: dict[str, list[StoredEvent]] = {}
+        for columns in rows:
+            waiting.setdefault(columns[2], []).append(_event(columns, runs))
+        newer = await self._newer(connection, consumer, rows)
+        claims = []
+        for ordering_key, lease in zip(keys, leases, strict=True):
             if ordering_key in waiting:
                 claims.append(
                     Claim(
@@ -438,7 +468,7 @@ class PostgresQueries:
                         events=waiting[ordering_key],
                         newer=newer.get(ordering_key, ()),
                         handlers=handlers,
-                        abandoned=abandoned,
+                        abandoned=lease.abandoned,
                     )
                 )
             else:
@@ -515,71 +545,72 @@ class PostgresQueries:
             (finished, *_) = self._held(await (await connection.execute(FINISH, given)).fetchone(), lease)
             if finished:
                 return False
-        result: dict[str, Any] = {
-            "run": run,
-            "closes": closes,
-            "now": now,
-            "reason": reason,
-            "releases": releases,
-            "again": again,
-        }
+        steps = self.completion(
+            lease=lease,
+            event_id=event_id,
+            run=run,
+            closes=closes,
+            now=now,
+            reason=reason,
+            releases=releases,
+            again=again,
+            idle_limit=idle_limit,
+        )
         if in_transaction(connection):
-            return await self._record(connection, lease, event_id, given, **result)
+            return await _execute(connection, steps)
         async with connection.transaction():
-            return await self._record(connection, lease, event_id, given, **result)
+            return await _execute(connection, steps)
 
-    async def _record(
+    def completion(
         self,
-        connection: "Connection",
+        *,
         lease: Lease,
         event_id: str,
-        given: dict[str, Any],
-        *,
         run: HandlerRun | None,
         closes: EventState | None,
         now: float,
-        reason: str | None,
-        releases: bool,
-        again: bool,
-    ) -> bool:
-        """Record a result in a transaction, the ordering key locked first."""
-        held = self._held(await (await connection.execute(LOCK, given)).fetchone(), lease)
+        reason: str | None = None,
+        releases: bool = False,
+        again: bool = False,
+        idle_limit: str = IDLE_LIMIT,
+    ) -> Completion:
+        """Give the statements that record a result, the ordering key locked first, in a transaction that was begun."""
+        given = {
+            **self._lease(lease, now),
+            "id": key(event_id),
+            "is_result": True,
+            "idle_limit": idle_limit,
+            "durable": DURABLE,
+        }
+        held = self._held(next(iter((yield LOCK, given)), None), lease)
         has_new_work, number = bool(held[0]), held[1]
         given |= {"number": number, "has_new_work": has_new_work}
         is_finished = False
         if run is not None:
-            recorded = await connection.execute(RECORD_RUN, {**given, **self._run(run, now)})
-            is_finished = recorded.rowcount != 1
+            is_finished = not (yield RECORD_RUN, {**given, **self._run(run, now)})
         if closes is not None:
-            closed = await (await connection.execute(CLOSE, given)).fetchone()
-            if closed is not None:
-                await self._set_aside(connection, given, closes, reason, closed[0])
-            elif not has_new_work or await (await connection.execute(IS_PENDING, given)).fetchone() is None:
+            if closed := (yield CLOSE, given):
+                yield from self._set_aside(given, closes, reason, closed[0][0])
+            elif not has_new_work or not (yield IS_PENDING, given):
                 is_finished = True
         if is_finished and (has_new_work or not again):
             raise RunFinishedError(f"{event_id} was finished by another worker")
         if releases:
-            await self.release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
+            yield from self._release(lease, due_at=None, now=now, abandoned=0, needs=None)
         elif run is not None or lease.abandoned:
-            await connection.execute(PROLONG, given)
+            yield PROLONG, given
         return has_new_work
 
-    async def _set_aside(
-        self,
-        connection: "Connection",
-        given: Mapping[str, Any],
-        state: EventState,
-        reason: str | None,
-        only: Sequence[str] | None,
-    ) -> None:
+    def _set_aside(
+        self, given: Mapping[str, Any], state: EventState, reason: str | None, only: Sequence[str] | None
+    ) -> Steps[None]:
         """Keep the state of an event that is through, unless it is done."""
         if state == "unhandled" and only is not None:
             return  # The handler that it was replayed for doesn't take it, so it is again what it was before.
         if state != "done":
-            aside = {"state": state, "reason": reason and escaped(reason), "only": only}
-            await connection.execute(SET_ASIDE, {**given, **aside})
+            yield SET_ASIDE, {**given, "state": state, "reason": reason and escaped(reason), "only": only}
         elif only is not None:
-            await connection.execute(TAKE_BACK, given)
+            yield TAKE_BACK, given
 
     def _run(self, run: HandlerRun, now: float) -> dict[str, Any]:
         return {
@@ -616,15 +647,21 @@ class PostgresQueries:
         needs: str | None,
     ) -> bool:
         """Give a key back, and say whether it is due at once."""
+        steps = self._release(lease, due_at=due_at, now=now, abandoned=abandoned, needs=needs)
+        return await _execute(connection, steps)
+
+    def _release(
+        self, lease: Lease, *, due_at: float | None, now: float, abandoned: int, needs: str | None
+    ) -> Steps[bool]:
         given = {
             **self._lease(lease, now),
             "delay": None if due_at is None else _delay(due_at - now),
             "abandoned": abandoned,
             "needs": needs and escaped(needs),
         }
-        if due_at is None and (await connection.execute(FORGET_KEY, given)).rowcount:
+        if due_at is None and (yield FORGET_KEY, given):
             return False
-        return bool(await (await connection.execute(RELEASE, given)).fetchone() == (True,))
+        return bool((yield RELEASE, given) == [(True,)])
 
     async def consumers(self, connection: "Connection") -> list[tuple[int, str, bool, int]]:
         """List ID, name, whether it is registered, and since when."""
@@ -843,6 +880,18 @@ class PostgresQueries:
 
     def _now(self, now: float) -> datetime | None:
         return None if self._database_clock else date(now)
+
+
+async def _execute(connection: "Connection", steps: Steps[T]) -> T:
+    """Execute statements one after the other."""
+    rows: list[tuple[Any, ...]] | None = None
+    try:
+        while True:
+            sql, given = next(steps) if rows is None else steps.send(rows)
+            rows = await (await connection.execute(sql.encode(), given)).fetchall()
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def _delay(seconds: float) -> float:

@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from leadpay.inbox.database import PAGE, NewEvent, add_up
+import attrs
+
+from leadpay.inbox.database import PAGE, Completion, NewEvent, Steps, T, add_up
 from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.webhooks.secrets import SecretUse
@@ -75,49 +77,54 @@ LEFT JOIN leadpay_set_aside AS s ON s.consumer = ?1 AND s.number = e.number
 WHERE e.ordering_key = ?2 AND e.version > ?3 AND NOT EXISTS (
     SELECT 1 FROM leadpay_pending AS p WHERE p.consumer = ?1 AND p.ordering_key = ?2 AND p.number = e.number)"""  # noqa: S608 - a constant
 
-HELD: Final = """
-SELECT revision FROM leadpay_ordering_keys
-WHERE consumer = ? AND ordering_key = ? AND fencing_token = ? AND leased"""
+_KEY: Final = "consumer = :consumer AND ordering_key = :ordering_key"
+
+_HELD: Final = f"{_KEY} AND fencing_token = :fencing_token AND leased"
+
+HELD: Final = f"""
+SELECT revision > :revision, (SELECT number FROM leadpay_events WHERE id = :id) FROM leadpay_ordering_keys
+WHERE {_HELD}"""  # noqa: S608 - a constant
 
 # Any write except a heartbeat resets the count of abandoned leases.
-PROLONG: Final = """
-UPDATE leadpay_ordering_keys SET due_at = ?, abandoned = CASE WHEN ? THEN 0 ELSE abandoned END
-WHERE consumer = ? AND ordering_key = ? AND fencing_token = ? AND leased"""
+PROLONG: Final = f"""
+UPDATE leadpay_ordering_keys SET due_at = :until, abandoned = CASE WHEN :is_result THEN 0 ELSE abandoned END
+WHERE {_HELD} RETURNING revision > :revision, revision"""  # noqa: S608 - a constant
 
 RECORD_RUN: Final = """
 INSERT INTO leadpay_handler_runs (consumer, number, handler, state, attempts, due_at, error)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+VALUES (:consumer, :number, :handler, :state, :attempts, :due_at, :error)
 ON CONFLICT (consumer, number, handler) DO UPDATE SET
     state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = excluded.error
-WHERE leadpay_handler_runs.state = 'waiting'"""
-
-NUMBER: Final = "SELECT number FROM leadpay_events WHERE id = ?"
+WHERE leadpay_handler_runs.state = 'waiting' RETURNING 1"""
 
 # If new work arrived for this key since the claim, an event with a waiting handler stays open: it may have been
 # replayed.
-CLOSE: Final = """
-DELETE FROM leadpay_pending WHERE consumer = ?1 AND ordering_key = ?2 AND number = ?3 AND (
-    ?4 OR NOT EXISTS (
-        SELECT 1 FROM leadpay_handler_runs WHERE consumer = ?1 AND number = ?3 AND state = 'waiting'))
-RETURNING only_handlers"""
+CLOSE: Final = f"""
+DELETE FROM leadpay_pending WHERE {_KEY} AND number = :number AND (NOT :has_new_work OR NOT EXISTS (
+    SELECT 1 FROM leadpay_handler_runs WHERE consumer = :consumer AND number = :number AND state = 'waiting'))
+RETURNING only_handlers"""  # noqa: S608 - a constant
+
+IS_PENDING: Final = f"SELECT 1 FROM leadpay_pending WHERE {_KEY} AND number = :number"  # noqa: S608 - a constant
 
 SET_ASIDE: Final = """
-INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers) VALUES (?, ?, ?, ?, ?)
+INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers)
+VALUES (:consumer, :number, :state, :reason, :only)
 ON CONFLICT (consumer, number) DO UPDATE SET
-    state = excluded.state, reason = excluded.reason, only_handlers = excluded.only_handlers"""
+    state = excluded.state, reason = excluded.reason, only_handlers = excluded.only_handlers RETURNING 1"""
 
-TAKE_BACK: Final = "DELETE FROM leadpay_set_aside WHERE consumer = ? AND number = ?"
+TAKE_BACK: Final = "DELETE FROM leadpay_set_aside WHERE consumer = :consumer AND number = :number RETURNING 1"
 
 # An ordering key without new work and without a waiting event needs no row.
-FORGET_KEY: Final = """
-DELETE FROM leadpay_ordering_keys
-WHERE consumer = ?1 AND ordering_key = ?2 AND fencing_token = ?3 AND leased AND revision = ?4 AND NOT EXISTS (
-    SELECT 1 FROM leadpay_pending WHERE consumer = ?1 AND ordering_key = ?2)"""
+FORGET_KEY: Final = f"""
+DELETE FROM leadpay_ordering_keys WHERE {_HELD} AND revision = :revision AND NOT EXISTS (
+    SELECT 1 FROM leadpay_pending WHERE {_KEY})
+RETURNING 1"""  # noqa: S608 - a constant
 
-RELEASE: Final = """
-UPDATE leadpay_ordering_keys SET leased = 0, abandoned = ?, needs = CASE WHEN revision > ? THEN NULL ELSE ? END,
-    due_at = CASE WHEN revision > ? THEN 0 ELSE coalesce(?, 0) END
-WHERE consumer = ? AND ordering_key = ? AND fencing_token = ? AND leased RETURNING due_at"""
+RELEASE: Final = f"""
+UPDATE leadpay_ordering_keys SET
+    leased = 0, abandoned = :abandoned, needs = CASE WHEN revision > :revision THEN NULL ELSE :needs END,
+    due_at = CASE WHEN revision > :revision THEN 0 ELSE coalesce(:due_at, 0) END
+WHERE {_HELD} RETURNING due_at = 0"""  # noqa: S608 - a constant
 
 KNOWN: Final = """
 SELECT e.number, e.ordering_key, e.body IS NOT NULL, p.number IS NOT NULL, coalesce(p.only_handlers, s.only_handlers),
@@ -131,7 +138,10 @@ REVIVE: Final = """
 UPDATE leadpay_handler_runs SET state = 'waiting', attempts = 0, due_at = ?
 WHERE consumer = ? AND number = ? AND state = 'dead'"""
 
-DELETE_RUN: Final = "DELETE FROM leadpay_handler_runs WHERE consumer = ? AND number = ? AND handler = ?"
+BEGIN_AGAIN: Final = """
+INSERT INTO leadpay_handler_runs (consumer, number, handler, state, attempts, due_at) VALUES (?, ?, ?, 'waiting', 0, ?)
+ON CONFLICT (consumer, number, handler) DO UPDATE SET
+    state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at, error = NULL"""
 
 REOPEN: Final = """
 INSERT INTO leadpay_pending (consumer, ordering_key, number, only_handlers) VALUES (?, ?, ?, ?)
@@ -149,6 +159,8 @@ UPDATE leadpay_events SET id = ?, ordering_key = ?, type = ?, created_at = ?, ve
 DELETE_EVENT: Final = "DELETE FROM leadpay_events WHERE number = ?"
 
 DELETE_RUNS: Final = "DELETE FROM leadpay_handler_runs WHERE number = ?"
+
+NUMBER: Final = "SELECT number FROM leadpay_events WHERE id = ?"
 
 READABLE: Final = "DELETE FROM leadpay_set_aside WHERE number = ? AND state = 'unreadable' RETURNING consumer"
 
@@ -262,12 +274,11 @@ def claim(
     seconds: float,
 ) -> list[Claim]:
     """Lease keys that are due."""
-    claims = []
     due = connection.execute(DUE, (consumer, now, json.dumps(list(has or ())), limit)).fetchall()
     if not due:
         return []
     (token,) = connection.execute(NEXT_TOKENS, (len(due),)).fetchone()
-    handlers = known_handlers(connection, consumer=consumer)
+    leases = []
     for ordering_key, revision, abandoned in due:
         lease = Lease(
             ordering_key=ordering_key,
@@ -279,23 +290,44 @@ def claim(
             abandoned=abandoned,
         )
         token -= 1
-        leased = (lease.fencing_token, abandoned, lease.until, consumer, ordering_key)
-        connection.execute(LEASE, leased)
-        rows = connection.execute(WAITING, (consumer, ordering_key)).fetchall()
+        connection.execute(LEASE, (lease.fencing_token, abandoned, lease.until, consumer, ordering_key))
+        leases.append(lease)
+    return _claims(connection, consumer, leases)
+
+
+def refresh(connection: "sqlite3.Connection", *, lease: Lease, now: float) -> Claim | None:
+    """Prolong a lease, and read its events again; None if nothing waits, and the key is released."""
+    until = now + lease.seconds
+    held = connection.execute(PROLONG, {**_lease(lease), "until": until, "is_result": False, "revision": 0}).fetchone()
+    if held is None:
+        raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
+    return next(iter(_claims(connection, lease.consumer, [attrs.evolve(lease, until=until, revision=held[1])])), None)
+
+
+def _claims(connection: "sqlite3.Connection", consumer: int, leases: Sequence[Lease]) -> list[Claim]:
+    """Read the events of leased keys; a key without a waiting event is released again."""
+    claims = []
+    handlers = known_handlers(connection, consumer=consumer)
+    for lease in leases:
+        rows = connection.execute(WAITING, (consumer, lease.ordering_key)).fetchall()
         if not rows:
-            release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
+            _execute(connection, _release(lease, due_at=None, abandoned=0, needs=None))
             continue
         events = [_event(connection, row, consumer) for row in rows]
         newer: Sequence[StoredEvent] = ()
         if versions := [row[5] for row in rows if row[5] is not None]:
-            found = connection.execute(NEWER, (consumer, ordering_key, min(versions))).fetchall()
+            found = connection.execute(NEWER, (consumer, lease.ordering_key, min(versions))).fetchall()
             newer = [_event(connection, row, consumer) for row in found]
-        claims.append(Claim(lease=lease, events=events, newer=newer, handlers=handlers, abandoned=abandoned))
+        claims.append(Claim(lease=lease, events=events, newer=newer, handlers=handlers, abandoned=lease.abandoned))
     return claims
 
 
-def record_result(
-    connection: "sqlite3.Connection",
+def record_result(connection: "sqlite3.Connection", *, lease: Lease, event_id: str, **result: Any) -> bool:
+    """Record how a handler ended, if the lease still holds, and say whether new work arrived."""
+    return _execute(connection, completion(lease=lease, event_id=event_id, **result))
+
+
+def completion(
     *,
     lease: Lease,
     event_id: str,
@@ -304,56 +336,39 @@ def record_result(
     now: float,
     reason: str | None = None,
     releases: bool = False,
-) -> bool:
-    """Record how a handler ended, if the lease still holds, and say whether new work arrived."""
-    key = (lease.consumer, lease.ordering_key)
-    held = connection.execute(HELD, (*key, lease.fencing_token)).fetchone()
-    if held is None:
+) -> Completion:
+    """Give the statements that record a result, in a transaction that is begun already."""
+    is_result = run is not None or closes is not None
+    given = {**_lease(lease), "id": event_id, "until": now + lease.seconds, "is_result": is_result}
+    held = yield HELD, given
+    if not held:
         raise LeaseLostError(f"{lease.ordering_key} is worked on by another worker")
-    has_new_work = bool(held[0] > lease.revision)
-    if run is not None or closes is None or lease.abandoned:
-        is_result = run is not None or closes is not None
-        connection.execute(PROLONG, (now + lease.seconds, is_result, *key, lease.fencing_token))
-    if run is None and closes is None:
-        return has_new_work
-    (number,) = connection.execute(NUMBER, (event_id,)).fetchone() or (0,)
-    if run is not None:
-        row = (lease.consumer, number, run.handler, run.state, run.attempts, run.due_at, run.error)
-        if connection.execute(RECORD_RUN, row).rowcount != 1:
-            raise RunFinishedError(f"{event_id} was finished by another worker")
+    has_new_work, number = bool(held[0][0]), held[0][1]
+    given |= {"number": number, "has_new_work": has_new_work}
+    if run is not None and not (yield RECORD_RUN, {**given, **attrs.asdict(run)}):
+        raise RunFinishedError(f"{event_id} was finished by another worker")
     if closes is not None:
-        closed = connection.execute(CLOSE, (*key, number, not has_new_work)).fetchone()
-        if closed is not None:
-            aside: Any = {"state": closes, "reason": reason, "only_handlers": closed[0]}
-            _set_aside(connection, consumer=lease.consumer, number=number, **aside)
-        elif not has_new_work or not _is_pending(connection, key, number):
+        if closed := (yield CLOSE, given):
+            yield from _set_aside(given, closes, reason, closed[0][0])
+        elif not has_new_work or not (yield IS_PENDING, given):
             raise RunFinishedError(f"{event_id} was finished by another worker")
     if releases:
-        release(connection, lease=lease, due_at=None, now=now, abandoned=0, needs=None)
+        yield from _release(lease, due_at=None, abandoned=0, needs=None)
+    elif run is not None or closes is None or lease.abandoned:
+        yield PROLONG, given
     return has_new_work
 
 
 def _set_aside(
-    connection: "sqlite3.Connection",
-    *,
-    consumer: int,
-    number: int,
-    state: EventState,
-    reason: str | None,
-    only_handlers: str | None,
-) -> None:
+    given: Mapping[str, Any], state: EventState, reason: str | None, only_handlers: str | None
+) -> Steps[None]:
     """Keep the state of an event that is through, unless it is done."""
     if state == "unhandled" and only_handlers is not None:
         return  # The handler that it was replayed for doesn't take it, so it is again what it was before.
     if state != "done":
-        connection.execute(SET_ASIDE, (consumer, number, state, reason, only_handlers))
+        yield SET_ASIDE, {**given, "state": state, "reason": reason, "only": only_handlers}
     elif only_handlers is not None:
-        connection.execute(TAKE_BACK, (consumer, number))
-
-
-def _is_pending(connection: "sqlite3.Connection", key: tuple[int, str], number: int) -> bool:
-    sql = "SELECT 1 FROM leadpay_pending WHERE consumer = ? AND ordering_key = ? AND number = ?"
-    return connection.execute(sql, (*key, number)).fetchone() is not None
+        yield TAKE_BACK, given
 
 
 def release(
@@ -366,12 +381,34 @@ def release(
     needs: str | None,
 ) -> bool:
     """Give a key back, and say whether it is due at once."""
-    key = (lease.consumer, lease.ordering_key, lease.fencing_token)
-    if due_at is None and connection.execute(FORGET_KEY, (*key, lease.revision)).rowcount:
+    return _execute(connection, _release(lease, due_at=due_at, abandoned=abandoned, needs=needs))
+
+
+def _release(lease: Lease, *, due_at: float | None, abandoned: int, needs: str | None) -> Steps[bool]:
+    given = {**_lease(lease), "due_at": due_at, "abandoned": abandoned, "needs": needs}
+    if due_at is None and (yield FORGET_KEY, given):
         return False
-    given = (abandoned, lease.revision, needs, lease.revision, due_at, *key)
-    row = connection.execute(RELEASE, given).fetchone()
-    return row is not None and row[0] == 0
+    return bool((yield RELEASE, given) == [(1,)])
+
+
+def _lease(lease: Lease) -> dict[str, Any]:
+    return {
+        "consumer": lease.consumer,
+        "ordering_key": lease.ordering_key,
+        "fencing_token": lease.fencing_token,
+        "revision": lease.revision,
+    }
+
+
+def _execute(connection: "sqlite3.Connection", steps: Steps[T]) -> T:
+    """Execute statements one after the other."""
+    rows: list[tuple[Any, ...]] | None = None
+    try:
+        while True:
+            rows = connection.execute(*(next(steps) if rows is None else steps.send(rows))).fetchall()
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def consumers(connection: "sqlite3.Connection") -> list[tuple[int, str, bool, int]]:
@@ -459,15 +496,14 @@ def replay(connection: "sqlite3.Connection", *, consumer: int, event_id: str, ha
     if not has_body or state == "unreadable":
         return False
     if handler is not None:
-        connection.execute(DELETE_RUN, (consumer, number, handler))
-        connection.execute(RECORD_RUN, (consumer, number, handler, "waiting", 0, now, None))
+        connection.execute(BEGIN_AGAIN, (consumer, number, handler, now))
         if only_handlers is not None or not (is_pending or state):
             only_handlers = json.dumps(sorted({handler, *json.loads(only_handlers or "[]")}))
     else:
         revived = connection.execute(REVIVE, (now, consumer, number)).rowcount
         if not revived and state not in ("discarded", "unhandled"):
             return False
-        connection.execute(TAKE_BACK, (consumer, number))
+        connection.execute(TAKE_BACK, {"consumer": consumer, "number": number})
     connection.execute(REOPEN, (consumer, ordering_key, number, only_handlers))
     connection.execute(BUMP, (consumer, ordering_key, now))
     return True
@@ -502,7 +538,8 @@ def discard(connection: "sqlite3.Connection", *, consumer: int, event_id: str, r
     number, ordering_key, _, is_pending, only_handlers, state = found
     if not is_pending and state in (None, "discarded"):
         return False
-    connection.execute(SET_ASIDE, (consumer, number, "discarded", reason, only_handlers))
+    aside = {"consumer": consumer, "number": number, "state": "discarded", "reason": reason, "only": only_handlers}
+    connection.execute(SET_ASIDE, aside)
     if connection.execute(DISCARD, (consumer, ordering_key, number)).rowcount:
         connection.execute(BUMP, (consumer, ordering_key, now))
     return True

@@ -1,6 +1,6 @@
 """The protocol of an inbox's store, and its records."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -267,6 +267,34 @@ class Inbox(Protocol):
         """
         ...
 
+    async def refresh(self, lease: Lease, *, now: float) -> Claim | None:
+        """Prolong a lease, and read its waiting events again, with the lease as it is now.
+
+        Returns:
+            The claim, or None if nothing waits any more; the key is released then, unless there is new work.
+
+        Raises:
+            LeaseLostError: the fencing token is not the newest.
+        """
+        ...
+
+    def completion(
+        self,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        *,
+        closes: EventState | None,
+        now: float,
+        releases: bool = False,
+    ) -> "Generator[tuple[str, Mapping[str, Any]], list[tuple[Any, ...]], bool]":
+        """Give the statements of :meth:`record_result`, for a connection of the user's own that is in a transaction.
+
+        It yields each statement in the spelling of the store's own driver (``%(name)s`` for PostgreSQL, ``:name`` for
+        SQLite) with its parameters, is sent the rows, and returns and raises what ``record_result`` does.
+        """
+        ...
+
     async def release(
         self, lease: Lease, *, due_at: float | None, now: float, abandoned: int = 0, needs: str | None = None
     ) -> None:
@@ -294,10 +322,21 @@ class Inbox(Protocol):
         *,
         state: EventState | None = None,
         event_type: str | None = None,
+        ordering_key: str | None = None,
+        before: int | None = None,
         limit: int | None = None,
         consumer: str = DEFAULT,
     ) -> AsyncIterator[StoredEvent]:
-        """Iterate over the events, newest receipt first, in constant memory."""
+        """Iterate over the events, newest receipt first, in constant memory.
+
+        Args:
+            state: only events in this state.
+            event_type: only events of this type.
+            ordering_key: only events of this payment.
+            before: only events with a smaller number.
+            limit: the maximum number of events.
+            consumer: whose states count.
+        """
         ...
 
     async def get(self, event_id: str, *, consumer: str = DEFAULT) -> StoredEvent | None:

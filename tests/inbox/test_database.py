@@ -45,6 +45,8 @@ async def test_events_are_listed_newest_receipt_first(bench: Bench) -> None:
     assert await listed(bench) == [f"event_{number}" for number in reversed(range(205))]
     assert await listed(bench, limit=150) == [f"event_{number}" for number in range(204, 54, -1)]
     assert await listed(bench, limit=0) == []
+    assert await listed(bench, limit=2, before=3) == ["event_1", "event_0"]
+    assert await listed(bench, ordering_key="instant_payment_7") == ["event_7"]
     old = "instant_payment.counterparty_status_update"
     assert await listed(bench, event_type=old, limit=2) == ["event_200", "event_100"]
     await bench.inbox.discard("event_100", reason="a test", now=NOW)

@@ -418,3 +418,41 @@ async def test_handlers_of_many_payments_have_transactions_of_their_own(ledger: 
     await ledger.work()
     expected = [f"event_{number}" for number in range(8) if number != 3]
     assert sorted(await lines(ledger)) == sorted(expected * 2)
+
+
+@pytest.mark.asyncio
+async def test_a_claim_is_read_again_under_the_same_lease(bench: Bench) -> None:
+    """With what came meanwhile; the lease is prolonged, and new work is new no more."""
+    await bench.receive("event_1", payment=PAYMENT)
+    claim = await claim_one(bench.inbox)
+    await bench.receive("event_2", payment=PAYMENT, minute=1)
+    again = await bench.inbox.refresh(claim.lease, now=NOW + 5)
+    assert again is not None
+    assert [one.event_id for one in again.events] == ["event_1", "event_2"]
+    assert (again.lease.until, again.lease.fencing_token) == (NOW + 15, claim.lease.fencing_token)
+    assert not await bench.inbox.record_result(again.lease, "event_1", None, closes="done", now=NOW)
+    assert not await bench.inbox.record_result(again.lease, "event_2", None, closes="done", now=NOW)
+    assert await bench.inbox.refresh(again.lease, now=NOW) is None
+    with pytest.raises(LeaseLostError):
+        await bench.inbox.refresh(claim.lease, now=NOW)
+
+
+@pytest.mark.asyncio
+async def test_a_completion_is_statements_for_any_connection(bench: Bench) -> None:
+    """In the order in which they are sent; the result is the same as by the store's own connection."""
+    await bench.receive("event_1", payment=PAYMENT)
+    claim = await claim_one(bench.inbox)
+    async with bench.inbox.transaction(claim.lease) as transaction:
+        steps = bench.inbox.completion(claim.lease, "event_1", handled(), closes="done", now=NOW, releases=True)
+        sent = []
+        step: Any = next(steps)
+        while step is not None:
+            cursor = await transaction.connection.execute(*step)
+            sent.append(step[0].split()[0])
+            try:
+                step = steps.send(cursor if isinstance(cursor, list) else await cursor.fetchall())
+            except StopIteration as end:
+                sent.append(str(end.value))
+                step = None
+        assert sent == ["SELECT", "INSERT", "DELETE", "DELETE", "False"]
+    assert await bench.state("event_1") == "waiting"
