@@ -90,6 +90,8 @@ from leadpay.outbox import Instruction as Instruction
 from leadpay.outbox import Limits as Limits
 from leadpay.outbox import Outbox as Outbox
 from leadpay.outbox import open_outbox as open_outbox
+from leadpay.programs import Program as Program
+from leadpay.programs import Programs as Programs
 from leadpay.webhooks.context import Context as Context
 from leadpay.webhooks.context import Defer as Defer
 from leadpay.webhooks.context import Discard as Discard

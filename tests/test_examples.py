@@ -13,7 +13,7 @@ EXPECTED = {
     "traces": "    book",
     "fastapi_app": "credit 5000 cents",
     "bare_asyncio": "credit 5000 cents",
-    "two_programs": "statuses: [200, 401]",
+    "two_programs": "wallets: received 5000",
     "aws_lambda": "{'statusCode': 401}",
 }
 MAX_EXAMPLES = 8

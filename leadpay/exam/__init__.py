@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -160,9 +160,10 @@ class _CrashError(Exception):
 class _ExamInbox:
     """An inbox that fails to commit one handler's run once."""
 
-    def __init__(self, inbox: Inbox, crashing: set[tuple[str, str]]) -> None:
+    def __init__(self, inbox: Inbox, crashing: set[tuple[str, str]], runs: Sequence[Run]) -> None:
         self._inbox = inbox
         self._crashing = crashing
+        self._runs = runs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inbox, name)
@@ -171,21 +172,24 @@ class _ExamInbox:
     async def transaction(self, *arguments: Any, **named: Any) -> AsyncIterator[Any]:
         """Give a handler's transaction."""
         async with self._inbox.transaction(*arguments, **named) as transaction:
-            yield _ExamTransaction(transaction, self._crashing)
+            yield _ExamTransaction(transaction, self._crashing, self._runs)
 
 
 class _ExamTransaction:
-    def __init__(self, transaction: Any, crashing: set[tuple[str, str]]) -> None:
+    def __init__(self, transaction: Any, crashing: set[tuple[str, str]], runs: Sequence[Run]) -> None:
         self._transaction = transaction
         self._crashing = crashing
+        self._runs = runs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transaction, name)
 
     async def commit(self, event_id: str, run: Any, **named: Any) -> Any:
         """Commit, or crash."""
-        if (event_id, run.handler) in self._crashing:
-            self._crashing.remove((event_id, run.handler))
+        # The run that has just ended is the one that is committed: one handler runs at a time.
+        key = (event_id, self._runs[-1].handler)
+        if key in self._crashing:
+            self._crashing.remove(key)
             raise _CrashError
         return await self._transaction.commit(event_id, run, **named)
 
@@ -357,7 +361,7 @@ class _Exam:
         """Deliver events one at a time, and work after each until nothing waits."""
         self._runs += 1
         self.dispatcher.runs = []
-        inbox: Any = _ExamInbox(self._store, crashing or set())
+        inbox: Any = _ExamInbox(self._store, crashing or set(), self.dispatcher.runs)
         client = self._client or self._own_client
         worker = Worker(inbox, self.dispatcher, client=client, concurrency=1, clock=self._clock)
         events = [(parse(body), body) for body in map(encode, life.events)]

@@ -66,6 +66,8 @@ class Context(Generic[State, Connection]):
     """The number of this attempt of this handler, counted from 1."""
     is_stale: bool = False
     """Whether this handler has handled a newer version of this payment already; only an inbox can know."""
+    program: str | None = None
+    """The program that the event belongs to; None without :class:`leadpay.Programs`."""
     state: State = attrs.field(default=None, repr=False)
     """What the lifespan of the handler's router yielded; None without a lifespan."""
     _client: "LeadClient | None" = attrs.field(default=None, repr=False, alias="client")

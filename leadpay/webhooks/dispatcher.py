@@ -66,6 +66,8 @@ class Dispatcher:
         self.router = router
         self.timeout = timeout
         self.observer = observer
+        self.program: str | None = None
+        """What ``context.program`` is: the name of the program whose handlers these are; see ``leadpay.programs``."""
         self._states: dict[WebhookRouter, Any] = {}
         self._advised: set[tuple[str, ...]] = set()
 
@@ -97,6 +99,7 @@ class Dispatcher:
             if route.wants_context:
                 context = resolve_context(context)
                 context.state = self._states.get(route.router)
+                context.program = self.program
                 supervised = Supervised(route.handler(event, context))
             else:
                 supervised = Supervised(route.handler(event))
