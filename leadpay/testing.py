@@ -13,6 +13,7 @@ The bank runs in a thread with its own event loop, so that it is ready before th
 
 import asyncio
 import functools
+import importlib.util
 import inspect
 import threading
 import time
@@ -24,6 +25,7 @@ import pytest
 
 if TYPE_CHECKING:
     # Imported when a fixture is used: every run of pytest loads the plugin.
+    from leadpay.canned import CannedBank
     from leadpay.client import LeadClient
     from leadpay.exam import ExamReport
     from leadpay.models import Event
@@ -392,6 +394,37 @@ def leadpay_exam() -> "Callable[..., Awaitable[ExamReport]]":
     from leadpay.exam import examine  # noqa: PLC0415 - only when used
 
     return examine
+
+
+@pytest.fixture
+def leadpay_canned(request: pytest.FixtureRequest) -> "Iterator[CannedBank]":
+    """Canned responses for ``leadpay_canned.client``, on aioresponses; the client's pauses take no time."""
+    if importlib.util.find_spec("aioresponses") is None:
+        pytest.fail("leadpay_canned needs aioresponses: pip install aioresponses", pytrace=False)
+    from leadpay.canned import CannedBank  # noqa: PLC0415 - only when used
+    from leadpay.client import LeadClient  # noqa: PLC0415 - only when used
+
+    client = LeadClient(token="canned", clock=InstantClock())  # noqa: S106 - no bank accepts it
+    request.node.stash.setdefault(_CLIENTS, []).append(client)
+    canned = CannedBank(client, functools.partial(pytest.fail, pytrace=False))
+    with canned.responses:
+        yield canned
+
+
+class InstantClock:
+    """The machine's clock, with pauses that take no time."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds on a scale that never goes back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - that is the point
+        """Return at once."""
+        await asyncio.sleep(0)
 
 
 _CLIENTS: Final = pytest.StashKey[list[Any]]()

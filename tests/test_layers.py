@@ -36,6 +36,7 @@ HOMES = {
         "leadpay.sandbox.server",
         "leadpay.sandbox.delivery",
         "leadpay.console",
+        "leadpay.canned",
     ),
     "jinja2": ("leadpay.console",),
     "markupsafe": ("leadpay.console",),
@@ -47,6 +48,7 @@ HOMES = {
 """The packages and modules that may import a library."""
 PROGRAMS = (
     *("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.exam", "leadpay.sandbox", "leadpay.console"),
+    "leadpay.canned",
 )
 FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days")
 

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import gc
 import gzip
-import inspect
 import ssl
 import warnings
 import weakref
@@ -21,6 +20,7 @@ from aiohttp import web
 from aioresponses import aioresponses
 
 from leadpay import __version__
+from leadpay.canned import CannedResponse
 from leadpay.client import LeadClient
 from leadpay.client.requests import Request, RetrySafety
 from leadpay.client.retry import RetryPolicy
@@ -258,16 +258,6 @@ async def test_a_borrowed_session_that_is_closed_means_that_nothing_was_sent() -
 @pytest.mark.asyncio
 async def test_canned_responses_of_the_bank_can_be_used_too() -> None:
     """The usual fake works, since nothing but the session is asked."""
-    wants_writer = "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters
-
-    class CannedResponse(aiohttp.ClientResponse):
-        """What aioresponses makes lacks an argument that newer versions of aiohttp want."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(
-                *args, **{**({"stream_writer": SimpleNamespace(output_size=0)} if wants_writer else {}), **kwargs}
-            )
-
     body = {**orjson.loads(await a_payment()), "id": "instant_payment_1"}
     with aioresponses() as bank:
         bank.post(
