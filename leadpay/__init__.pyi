@@ -89,6 +89,7 @@ from leadpay.models import cents as cents
 from leadpay.outbox import Instruction as Instruction
 from leadpay.outbox import Limits as Limits
 from leadpay.outbox import Outbox as Outbox
+from leadpay.outbox import Sender as Sender
 from leadpay.outbox import open_outbox as open_outbox
 from leadpay.programs import Program as Program
 from leadpay.programs import Programs as Programs

@@ -13,7 +13,7 @@ account number, an amount, a body, a token or a secret::
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -152,6 +152,28 @@ class InboxMeasured(NamedTuple):
     """The age of the longest-waiting event, or None if nothing waits."""
 
 
+class InstructionEnded(NamedTuple):
+    """An attempt of a sender ended, and what came back was written down."""
+
+    reference: str
+    operation: str
+    result: Literal["accepted", "refused", "in_doubt", "not_sent"]
+    payment_id: str | None
+    attempts: int
+    needs_person: bool
+    """Whether it is in doubt, and only a person can resolve it."""
+
+
+class OutboxMeasured(NamedTuple):
+    """How much an outbox holds; observed every minute by each sender."""
+
+    by_state: Mapping[str, int]
+    needs_person: int
+    """How many in doubt wait for a person."""
+    oldest_queued_seconds: float | None
+    """How long ago the head of the queue was queued, or None if nothing waits."""
+
+
 Observation: TypeAlias = (
     CallStarted
     | AttemptStarted
@@ -165,6 +187,8 @@ Observation: TypeAlias = (
     | HandlerPaused
     | DeadLettered
     | InboxMeasured
+    | InstructionEnded
+    | OutboxMeasured
 )
 
 Observer: TypeAlias = Callable[[Observation], object]

@@ -42,7 +42,9 @@ from leadpay.instrumentation import (
     HandlerPaused,
     HandlerStarted,
     InboxMeasured,
+    InstructionEnded,
     Observation,
+    OutboxMeasured,
     SecretMatched,
     WebhookReceived,
 )
@@ -327,6 +329,16 @@ class _Instruments:
         self.oldest = meter.create_gauge(
             "lead.inbox.oldest_waiting.age", "s", "How long ago the longest-waiting event was received; 0 if none waits"
         )
+        self.instruction_attempts = meter.create_counter(
+            "lead.outbox.attempts", "{attempt}", "Attempts to send an instruction, by how they ended"
+        )
+        self.instructions = meter.create_gauge("lead.outbox.instructions", "{instruction}", "Instructions by state")
+        self.needs_person = meter.create_gauge(
+            "lead.outbox.needs_person", "{instruction}", "Instructions in doubt that only a person can resolve"
+        )
+        self.oldest_queued = meter.create_gauge(
+            "lead.outbox.oldest_queued.age", "s", "How long ago the head of the queue was queued; 0 if nothing waits"
+        )
 
     def count(self, observation: WebhookReceived) -> None:
         self.webhooks.add(1, {"lead.webhook.result": observation.result})
@@ -349,6 +361,15 @@ class _Instruments:
                 self.waiting.set(observation.waiting)
                 self.dead.set(observation.dead)
                 self.oldest.set(observation.oldest_waiting_seconds or 0.0)
+            case InstructionEnded():
+                result = "needs_person" if observation.needs_person else observation.result
+                where: Attributes = {"lead.operation": observation.operation, "lead.outbox.result": result}
+                self.instruction_attempts.add(1, where)
+            case OutboxMeasured():
+                for state, number in observation.by_state.items():
+                    self.instructions.set(number, {"lead.outbox.state": state})
+                self.needs_person.set(observation.needs_person)
+                self.oldest_queued.set(observation.oldest_queued_seconds or 0.0)
             case SecretMatched():
                 secret: Attributes = {
                     "lead.secret.fingerprint": observation.fingerprint,

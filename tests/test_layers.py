@@ -20,9 +20,12 @@ PURE = (
         f"leadpay.client.{name}"
         for name in ("account_number_requests", "outcome", "queries", "requests", "retry", "validation")
     }
-    | {f"leadpay.outbox.{name}" for name in ("content", "limits", "queries", "store")}
     | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "log_limiter", "route", "router", "signature")}
     | {"leadpay.exam.lives", "leadpay.exam.observed"}
+    | {
+        f"leadpay.outbox.{name}"
+        for name in ("attempts", "content", "evidence", "limits", "progress", "queries", "sending_queries", "store")
+    }
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO
     | {"leadpay.business_days"}
 )
@@ -130,6 +133,7 @@ WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
     "leadpay.__main__": "four lines that call leadpay.cli.run, tested in tests/cli/test_init.py",
     "leadpay.inbox.postgres_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
     "leadpay.inbox.sqlite_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
+    "leadpay.outbox.sending_queries": "plans: tests/outbox/test_sender.py and test_tracking.py execute each",
     "leadpay.outbox.queries": "plans: tests/outbox/test_outbox.py and test_sender.py execute each on every store",
 }
 """Modules without a test file of the same name, and where they are tested instead."""

@@ -27,6 +27,8 @@ from leadpay.instrumentation import (
     HandlerPaused,
     HandlerStarted,
     InboxMeasured,
+    InstructionEnded,
+    OutboxMeasured,
     SecretMatched,
     WebhookReceived,
 )
@@ -279,6 +281,20 @@ def test_the_inbox_is_measured_and_dead_letters_are_counted(recorded: RecordedTe
     assert (points["lead.inbox.waiting"], points["lead.inbox.dead"]) == ([(3, {})], [(1, {})])
     notify(recorded.telemetry, InboxMeasured(0, 0, None))
     assert recorded.points()["lead.inbox.oldest_waiting.age"] == [(0.0, {})]
+
+
+def test_the_outbox_is_measured_and_attempts_are_counted(recorded: RecordedTelemetry) -> None:
+    """What needs a person has a result and a gauge of its own."""
+    ended = InstructionEnded("invoice-1", "send", "in_doubt", None, 3, needs_person=True)
+    notify(recorded.telemetry, ended, ended._replace(needs_person=False), OutboxMeasured({"queued": 3}, 1, 42.5))
+    points = recorded.points()
+    where = {"lead.operation": "send"}
+    assert points["lead.outbox.attempts"] == [
+        (1, {**where, "lead.outbox.result": "needs_person"}),
+        (1, {**where, "lead.outbox.result": "in_doubt"}),
+    ]
+    assert points["lead.outbox.instructions"] == [(3, {"lead.outbox.state": "queued"})]
+    assert (points["lead.outbox.needs_person"], points["lead.outbox.oldest_queued.age"]) == ([(1, {})], [(42.5, {})])
 
 
 @pytest.mark.asyncio

@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from functools import partial
 from random import Random
 from typing import Any, Final, NoReturn, Protocol, TypeVar
@@ -24,7 +25,7 @@ from leadpay.client.outcome import (
     mismatches,
 )
 from leadpay.client.requests import Request, RetrySafety
-from leadpay.client.retry import RetryPolicy, retry_after
+from leadpay.client.retry import OneAttempt, RetryPolicy, retry_after
 from leadpay.client.transport import MAX_RESPONSE_BYTES, Response
 from leadpay.clock import Clock
 from leadpay.config import Timeouts
@@ -116,6 +117,12 @@ class RequestExecutor:
         self.new_idempotency_key = new_idempotency_key
         self._observer = observer
         self._now = clock.monotonic
+
+    def single_attempt(self) -> "RequestExecutor":
+        """Give an executor beside this one, with the same connections, whose calls make one attempt each."""
+        single = copy(self)
+        single._policy = OneAttempt()  # noqa: SLF001 - one of its own class
+        return single
 
     async def call(
         self,

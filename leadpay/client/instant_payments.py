@@ -47,6 +47,10 @@ class InstantPayments:
     def __init__(self, executor: RequestExecutor) -> None:
         self._executor = executor
 
+    def single_attempt(self) -> "InstantPayments":
+        """Give the same calls, each with one attempt: for a queue that repeats them by itself, such as the outbox."""
+        return InstantPayments(self._executor.single_attempt())
+
     async def check_availability(self, routing_number: str) -> Availability:
         """Ask whether a financial institution can receive instant payments.
 

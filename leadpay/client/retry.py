@@ -74,6 +74,13 @@ class RetryPolicy:
         return pause if pause < left - MIN_ATTEMPT else None
 
 
+class OneAttempt(RetryPolicy):
+    """No second attempt: for the outbox, whose attempts are written down one by one and pause together."""
+
+    def wait(self, *_: object, **__: object) -> None:
+        """Give up."""
+
+
 def retry_after(header: str | None, *, date: str | None = None, now: float) -> float | None:
     """Read a ``Retry-After`` header, in seconds or as an HTTP date.
 

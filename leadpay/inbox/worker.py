@@ -13,9 +13,9 @@ from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError
 from leadpay.inbox.execution import ClaimExecution, WorkerConfig
 from leadpay.inbox.retry import RETRIES
-from leadpay.inbox.signals import stop_on_signals
 from leadpay.inbox.store import DEFAULT, Claim, Inbox, RunFinishedError
 from leadpay.instrumentation import InboxMeasured, Observer, notify
+from leadpay.signals import stop_on_signals
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.webhooks.dispatcher import Dispatcher, traceback_without_messages
 from leadpay.webhooks.router import WebhookRouter

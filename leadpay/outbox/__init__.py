@@ -32,7 +32,9 @@ from leadpay.storage import parse_url, requiring_psycopg
 
 if TYPE_CHECKING:
     from leadpay.outbox.postgres import PostgresOutboxStore as PostgresOutboxStore
+    from leadpay.outbox.sender import Sender as Sender
     from leadpay.outbox.sqlite import SqliteOutboxStore as SqliteOutboxStore
+    from leadpay.outbox.tracking import tracking_router as tracking_router
 
 
 def open_outbox(
@@ -71,7 +73,9 @@ def open_outbox(
 
 _HOMES: Final = {
     "PostgresOutboxStore": "leadpay.outbox.postgres",
+    "Sender": "leadpay.outbox.sender",
     "SqliteOutboxStore": "leadpay.outbox.sqlite",
+    "tracking_router": "leadpay.outbox.tracking",
 }
 
 

@@ -16,8 +16,8 @@ from leadpay.enums import (
     ReturnRequestRejectionReasonLiteral,
 )
 from leadpay.errors import ConfigurationError, InstructionStateError, OutboxError
-from leadpay.models import Agent, Party
-from leadpay.outbox import content, queries
+from leadpay.models import Agent, InstantPayment, Party
+from leadpay.outbox import content, queries, sending_queries
 from leadpay.outbox.content import Digests, NewInstruction
 from leadpay.outbox.limits import Guards
 from leadpay.outbox.store import (
@@ -219,12 +219,10 @@ class Outbox:
         return instructions
 
     def _adding(self, new: NewInstruction, by: str | None) -> Callable[[], Plan[Instruction]]:
-        if self._digests is None:
-            raise OutboxError("the outbox is not open: use 'async with'")
         return partial(
             queries.add,
             new,
-            digests=self._digests,
+            digests=self.digests,
             guards=self.guards,
             by=None if by is None else _actor(by),
             now=self.now(),
@@ -244,7 +242,7 @@ class Outbox:
 
     # By hand.
 
-    async def approve(self, reference: str, *, by: str) -> Instruction:
+    async def approve(self, reference: str, *, by: str, reason: str | None = None) -> Instruction:
         """Let a held instruction be sent, whatever the limits say.
 
         With ``two_people`` it must be another person than who queued it. If that is not known, two people must approve.
@@ -252,11 +250,12 @@ class Outbox:
         Args:
             reference: the instruction's.
             by: who approves, for the audit trail.
+            reason: why, for the audit trail.
 
         Raises:
             InstructionStateError: it is not held, or another person must approve it.
         """
-        return await self._by_hand(queries.approve, reference, guards=self.guards, by=_actor(by))
+        return await self._by_hand(queries.approve, reference, guards=self.guards, by=_actor(by), reason=reason)
 
     async def withdraw(self, reference: str, *, by: str, reason: str | None = None) -> Instruction:
         """Take an instruction back before it leaves.
@@ -409,6 +408,31 @@ class Outbox:
             size = await self.store.run(partial(queries.purge, before=before, limit=PAGE, now=now))
             total += size
         return total
+
+    async def observe(self, payment: InstantPayment, *, connection: Any = None) -> int:
+        """Move instructions on by a payment as it is now, and count them; see :mod:`leadpay.outbox.tracking`.
+
+        A payment without an instruction is that of the one instruction that is being sent and fits it.
+
+        Args:
+            payment: as an event or the bank's response has it.
+            connection: in whose transaction to do it; a transaction of its own if left out.
+        """
+        plan = partial(sending_queries.seen, payment, fingerprint=self.digests.of_payment(payment), now=self.now())
+        moved = await (self.store.run(plan) if connection is None else self._drive(connection, plan()))
+        self.store.changed(moved)
+        return len(moved)
+
+    @property
+    def digests(self) -> Digests:
+        """What this outbox's keys and digests are made with.
+
+        Raises:
+            OutboxError: it is not open.
+        """
+        if self._digests is None:
+            raise OutboxError("the outbox is not open: use 'async with'")
+        return self._digests
 
     def now(self) -> int | None:
         """Give the present time for a statement: None where the database's own clock counts."""

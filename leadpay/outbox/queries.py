@@ -62,7 +62,7 @@ def spelled(sql: str, dialect: Dialect) -> str:
     return _CAST.sub("", text) if dialect == "sqlite" else text
 
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
     number, reference, operation, state, outcome, account_number_id, amount, target_payment_id, payment_id,
     return_payment_id, payment, content, key, priority, attempts, reason, evidence, needs_person, created_at,
     updated_at, first_attempt_at, due_at"""
@@ -75,9 +75,9 @@ INSERT INTO leadpay_instructions (reference, operation, state, account_number_id
 VALUES (:reference::text, :operation::text, 'queued', :account_number_id::text, :amount::bigint,
     :target_payment_id::text, :content::bytea, :digest::text, :fingerprint::text, :creditor::text, :key::text,
     :priority::bigint, {{now}}, {{now}}, 0)
-ON CONFLICT (reference) DO NOTHING RETURNING {_COLUMNS}"""  # noqa: S608 - our own columns
+ON CONFLICT (reference) DO NOTHING RETURNING {COLUMNS}"""  # noqa: S608 - our own columns
 
-_BY_REFERENCE: Final = f"SELECT {_COLUMNS}, digest FROM leadpay_instructions WHERE reference = :reference::text"  # noqa: S608 - the same
+_BY_REFERENCE: Final = f"SELECT {COLUMNS}, digest FROM leadpay_instructions WHERE reference = :reference::text"  # noqa: S608 - the same
 
 _LOG: Final = """
 INSERT INTO leadpay_instruction_log (instruction, at, action, actor, detail)
@@ -106,7 +106,7 @@ SELECT reference FROM leadpay_instructions WHERE fingerprint = :fingerprint::tex
 # By hand.
 
 _LOCKED: Final = f"""
-SELECT {_COLUMNS}, {{now}}, counted_on, creditor, leased FROM leadpay_instructions
+SELECT {COLUMNS}, {{now}}, counted_on, creditor, leased FROM leadpay_instructions
 WHERE reference = :reference::text {{lock}}"""  # noqa: S608 - our own columns
 
 _PEOPLE: Final = """
@@ -146,7 +146,7 @@ _BY_STATE: Final = "SELECT state, count(*) FROM leadpay_instructions GROUP BY st
 _BY_OUTCOME: Final = "SELECT outcome, count(*) FROM leadpay_instructions WHERE outcome IS NOT NULL GROUP BY outcome"
 _FOR_PERSON: Final = "SELECT count(*) FROM leadpay_instructions WHERE state = 'in_doubt' AND needs_person = 1"
 _OLDEST: Final = "SELECT created_at FROM leadpay_instructions WHERE state = 'queued' ORDER BY number LIMIT 1"
-_BANK: Final = "SELECT failures, paused_until, retry_after_until, {now} FROM leadpay_outbox_bank"
+BANK: Final = "SELECT failures, paused_until, retry_after_until, {now} FROM leadpay_outbox_bank"
 _NAMESPACE: Final = "SELECT namespace FROM leadpay_outbox_bank"
 
 _PURGE: Final = """
@@ -304,7 +304,7 @@ def creditor_guard(account_number_id: str, day: int, creditor: str | None) -> st
 # By hand.
 
 
-def approve(reference: str, *, guards: Guards, by: str, now: int | None) -> Plan[Instruction]:
+def approve(reference: str, *, guards: Guards, by: str, reason: str | None, now: int | None) -> Plan[Instruction]:
     """Let a held instruction be sent.
 
     Raises:
@@ -316,7 +316,7 @@ def approve(reference: str, *, guards: Guards, by: str, now: int | None) -> Plan
     if guards.two_people:
         first = yield from _first_person(instruction)
         if first is None:
-            yield log(instruction.number, FIRST_APPROVAL, by=by, now=now)
+            yield log(instruction.number, FIRST_APPROVAL, by=by, detail=reason, now=now)
             return (yield from _again(reference))
         if _same_person(first, by):
             raise InstructionStateError(f"must be approved by another person than {first}", reference=reference)
@@ -324,7 +324,7 @@ def approve(reference: str, *, guards: Guards, by: str, now: int | None) -> Plan
     yield Statement(_APPROVE, {"number": instruction.number, "day": None, "now": now})
     if instruction.account_number_id is not None:
         yield from count(instruction, creditor, guards.limits_of(instruction.account_number_id), day)
-    yield log(instruction.number, "approved", by=by, detail=instruction.reason, now=now)
+    yield log(instruction.number, "approved", by=by, detail=reason, now=now)
     return (yield from _again(reference))
 
 
@@ -431,7 +431,7 @@ def page(*, wanted: Mapping[str, Any], before: int, limit: int, oldest_first: bo
         [f"number {'>' if oldest_first else '<'} :before::bigint", *(_FILTERS[name] for name in given)]
     )
     order = "number" if oldest_first else "number DESC"
-    sql = f"SELECT {_COLUMNS} FROM leadpay_instructions WHERE {conditions} ORDER BY {order} LIMIT :limit::bigint"  # noqa: S608 - our own columns
+    sql = f"SELECT {COLUMNS} FROM leadpay_instructions WHERE {conditions} ORDER BY {order} LIMIT :limit::bigint"  # noqa: S608 - our own columns
     return [instruction_of(row) for row in (yield Statement(sql, {**given, "before": before, "limit": limit}))]
 
 
@@ -455,7 +455,7 @@ def stats(*, now: int | None) -> Plan[OutboxStats]:
     by_outcome = yield Statement(_BY_OUTCOME, {})
     ((needs_person,),) = yield Statement(_FOR_PERSON, {})
     oldest = yield Statement(_OLDEST, {})
-    ((_, paused_until, retry_after_until, present),) = yield Statement(_BANK, {"now": now})
+    ((_, paused_until, retry_after_until, present),) = yield Statement(BANK, {"now": now})
     until = max(paused_until, retry_after_until)
     return OutboxStats(
         by_state=dict(by_state),

@@ -82,10 +82,7 @@ class Instruction:
 
         A payment that was posted and then rejected by the counterparty is final once the money has come back.
         """
-        if self.outcome is None:
-            return False
-        awaits_return = self.outcome == "rejected" and self.operation in {"send", "return"}
-        return not (awaits_return and self.payment is not None and self.payment.funds_moved)
+        return is_final(self.operation, self.outcome, self.payment)
 
     def has_reached(self, until: Until) -> bool:
         """Whether a wait is over: what it waits for is there, or can't come any more."""
@@ -98,6 +95,12 @@ class Instruction:
         if until == "posted":
             return self.payment is not None and self.payment.funds_moved
         return self.state == "accepted"
+
+
+def is_final(operation: Operation, outcome: Outcome | None, payment: InstantPayment | None) -> bool:
+    """Say whether nothing more is expected of an instruction."""
+    awaits_return = outcome == "rejected" and operation in {"send", "return"}
+    return outcome is not None and not (awaits_return and payment is not None and payment.funds_moved)
 
 
 @attrs.frozen(kw_only=True)
@@ -141,6 +144,8 @@ class Claim:
     fencing_token: int
     failures: int
     """The shared count of failures when it was claimed."""
+    claimed_at: float = 0.0
+    """By the monotonic clock of the sender."""
 
 
 class LeaseLostError(Exception):

@@ -1,5 +1,6 @@
 """What every test of the outbox needs: a store of each kind, and a clock to be moved by hand."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from leadpay.outbox import Outbox
 from tests.support.inbox import HandClock
 from tests.support.outbox import manual_outbox
 
-STORES = ("memory", "file", "postgres")
+STORES = tuple(os.environ.get("OB", "memory file postgres").split())
 """Each has a fixture ``NAME_url``; the whole contract runs on each."""
 
 

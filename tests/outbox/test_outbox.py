@@ -17,6 +17,7 @@ from leadpay.errors import (
 from leadpay.models import Agent, Party
 from leadpay.outbox import Limits, Outbox
 from leadpay.outbox.content import MAX_REFERENCE
+from leadpay.outbox.store import Plan, Statement
 from tests.support.inbox import NOW, HandClock
 from tests.support.joins import JOINS
 from tests.support.outbox import ACCOUNT, AGENT, CREDITOR, existing, manual_outbox, payment
@@ -301,8 +302,6 @@ async def test_what_people_do_needs_an_instruction_and_a_name(outbox: Outbox) ->
 @pytest.mark.asyncio
 async def test_the_audit_trail_cannot_be_changed(outbox: Outbox) -> None:
     """The database itself refuses to change or delete a line."""
-    from leadpay.outbox.store import Plan, Statement  # noqa: PLC0415 - only here
-
     await outbox.send(**payment())
 
     def changing(sql: str) -> Any:
@@ -445,3 +444,20 @@ async def test_a_connection_that_cannot_be_joined_is_refused(outbox: Outbox) -> 
     with pytest.raises(ConfigurationError, match="no connection that can be joined"):
         await outbox.send(**payment(), connection="postgresql://")
     assert await references(outbox) == []
+
+
+@pytest.mark.asyncio
+async def test_a_store_whose_namespace_cannot_be_read_is_closed(tmp_path: Path, clock: HandClock) -> None:
+    """Nothing is left open."""
+    outbox = manual_outbox(f"sqlite:///{tmp_path / 'o.db'}", clock)
+    async with outbox:
+        await outbox.store.run(emptying)
+    with pytest.raises(ValueError, match="unpack"):
+        await outbox.__aenter__()
+    with pytest.raises(OutboxError, match="not open"):
+        await outbox.get("invoice-1")
+
+
+def emptying() -> Plan[None]:
+    """Delete what the keys are made of, as no program does."""
+    yield Statement("DELETE FROM leadpay_outbox_bank", {})

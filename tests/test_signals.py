@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leadpay.inbox.signals import STOP_SIGNALS, stop_on_signals
+from leadpay.signals import STOP_SIGNALS, stop_on_signals
 
 
 @pytest.mark.asyncio
