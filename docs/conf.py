@@ -13,14 +13,14 @@ from sphinx.ext import napoleon
 
 from leadpay import __version__
 
-sys.path.insert(0, str(Path(__file__).parent))  # for command_reference
+sys.path.insert(0, str(Path(__file__).parent))  # for command_reference and reason_reference
 
 project = "leadpay"
 author = "The leadpay maintainers"
 copyright = author  # noqa: A001 - Sphinx's name for it
 version = release = __version__
 
-extensions = ["command_reference", "myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions = ["command_reference", "reason_reference", "myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

@@ -65,6 +65,8 @@ from leadpay.errors import SignatureError as SignatureError
 from leadpay.errors import TokenError as TokenError
 from leadpay.errors import UnprocessableEntityError as UnprocessableEntityError
 from leadpay.errors import WebhookError as WebhookError
+from leadpay.explanations import Explanation as Explanation
+from leadpay.explanations import explain as explain
 from leadpay.inbox import open_inbox as open_inbox
 from leadpay.models import AccessToken as AccessToken
 from leadpay.models import AccountNumber as AccountNumber

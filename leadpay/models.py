@@ -30,6 +30,7 @@ from leadpay.enums import (
     Status,
 )
 from leadpay.errors import InvalidRequestError, Problem
+from leadpay.explanations import Explanation, explain
 
 MAX_AMOUNT: Final = 2**63 - 1
 """Largest amount in cents: the bank's integers have 64 bits."""
@@ -134,6 +135,10 @@ class Return(Model):
     reason: ReturnReason
     details: str | None = attrs.field(default=None, repr=False)
 
+    def explain(self) -> Explanation:
+        """Say what the reason means, who must act, and whether to send the payment again."""
+        return explain(self.reason, ReturnReason)
+
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Rejection(Model):
@@ -142,6 +147,10 @@ class Rejection(Model):
     rejected_by: RejectedBy
     reason: RejectionReason
     details: str | None = attrs.field(default=None, repr=False)
+
+    def explain(self) -> Explanation:
+        """Say what the reason means, who must act, and whether to send the payment again."""
+        return explain(self.reason, RejectionReason, rejected_by=self.rejected_by)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -161,6 +170,11 @@ class ReturnRequestResolution(Model):
     rejection_reason: ReturnRequestRejectionReason | None = None
     rejection_details: str | None = attrs.field(default=None, repr=False)
 
+    def explain(self) -> Explanation | None:
+        """Say what the reason of a rejection means; None if there is none."""
+        reason = self.rejection_reason
+        return None if reason is None else explain(reason, ReturnRequestRejectionReason)
+
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class ReturnRequest(Model):
@@ -173,6 +187,10 @@ class ReturnRequest(Model):
     deadline: datetime | None = None
     """When a reaction is due; the bank rejects an incoming request at midnight if there was none."""
     resolution: ReturnRequestResolution | None = None
+
+    def explain(self) -> Explanation:
+        """Say what the reason means, and who must act."""
+        return explain(self.reason, ReturnRequestReason)
 
     @property
     def is_active(self) -> bool:

@@ -27,7 +27,7 @@ PURE = (
         for name in ("attempts", "content", "evidence", "limits", "progress", "queries", "sending_queries", "store")
     }
     | {module for module in MODULES if module.startswith("leadpay.sandbox.")} - SANDBOX_IO
-    | {"leadpay.business_days"}
+    | {"leadpay.business_days", "leadpay.explanations", "leadpay.explanation_table"}
 )
 IMPURE = {"asyncio", "aiohttp", "sqlite3", "psycopg", "time", "random"}
 HOMES = {
@@ -53,7 +53,10 @@ PROGRAMS = (
     *("leadpay.cli", "leadpay.__main__", "leadpay.testing", "leadpay.exam", "leadpay.sandbox", "leadpay.console"),
     "leadpay.canned",
 )
-FOUNDATION = ("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days")
+FOUNDATION = (
+    *("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days"),
+    *("explanations", "explanation_table"),
+)
 
 
 def imports(module: str) -> list[tuple[str, bool]]:
@@ -131,6 +134,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
     "leadpay.__main__": "four lines that call leadpay.cli.run, tested in tests/cli/test_init.py",
+    "leadpay.explanation_table": "rows: tests/test_explanations.py looks at each",
     "leadpay.inbox.postgres_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
     "leadpay.inbox.sqlite_queries": "statements: tests/inbox/test_store.py and test_database.py execute each",
     "leadpay.outbox.sending_queries": "plans: tests/outbox/test_sender.py and test_tracking.py execute each",

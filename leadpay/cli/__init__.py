@@ -18,6 +18,7 @@ from leadpay.cli import (
     demo,
     events,
     exit_codes,
+    explain,
     inbox,
     listen,
     payments,
@@ -50,6 +51,7 @@ app.command(listen.listen)
 app.command(payments.payments)
 app.command(events.events)
 app.command(account_numbers.account_numbers)
+app.command(explain.explain)
 app.command(inbox.inbox)
 app.command(backfill.backfill)
 app.command(secrets.secrets)

@@ -19,7 +19,7 @@ REJECTION_REASONS: Final[Mapping[str, str]] = {
     "wrong_amount": "AM09 The amount is wrong",
     "creditor_name_mismatch": "BE01 The creditor's name does not match the account",
     "creditor_address_incorrect": "BE04 The creditor's address is missing or incorrect",
-    "creditor_identification_invalid": "BE05 The creditor's identification is invalid",
+    "creditor_identification_invalid": "BE17 The creditor's identification is invalid",
     "duplication": "AM05 The payment is a duplicate",
     "regulatory_reason": "RR04 Regulatory reason",
     "narrative": "NARR As agreed by telephone",

@@ -8,7 +8,10 @@ from tests.docs.reader import ROOT, Reader
 from tests.support.fences import fences
 
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
-SHOWN = ("text", "{code-block}", "{command-reference}", "{eval-rst}", "{glossary}", "{literalinclude}", "{toctree}")
+SHOWN = (
+    *("text", "{code-block}", "{command-reference}", "{eval-rst}", "{glossary}", "{literalinclude}"),
+    *("{reason-reference}", "{toctree}"),
+)
 """Blocks that a reader only reads; included files are examples, which have their own tests."""
 
 
