@@ -1,7 +1,8 @@
 """Work one claim through: the handlers that are due, in the order of events, each on its own."""
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from datetime import datetime
 from math import inf
 from random import Random
@@ -11,6 +12,7 @@ import attrs
 
 from leadpay.clock import Clock
 from leadpay.errors import MalformedEventError
+from leadpay.inbox.bulkhead import Bulkhead, Slot
 from leadpay.inbox.retry import defers_too_long, next_wait
 from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Inbox, RunFinishedError, StoredEvent
 from leadpay.instrumentation import DeadLettered, Observer, notify
@@ -41,25 +43,41 @@ class WorkerConfig:
     rng: Random
     client: Any
     observer: Observer | None
+    bulkhead: Bulkhead
     names: Collection[str] = ()
     """The names and aliases of the worker's handlers."""
 
 
+@attrs.frozen
+class _Work:
+    """One event for one handler."""
+
+    stored: StoredEvent
+    event: Event
+    route: Route
+    run: HandlerRun
+    """What is recorded of it so far."""
+
+
 class ClaimExecution:
-    """One claim, worked through once."""
+    """One claim, worked through once.
+
+    Each handler goes through the events in their order, and the handlers go side by side. So one that hangs or waits
+    for its next attempt holds up itself only.
+    """
 
     def __init__(self, claim: Claim, config: WorkerConfig) -> None:
         self._claim = claim
         self._config = config
         self._latest_versions: dict[str, datetime] = {}
         self._abandoned = claim.abandoned
-        self.is_released = False
-        """Whether the last result has released the key too."""
         self.needs: str | None = None
         """A handler of the consumer that this worker lacks, and that takes one of the events."""
         for event in claim.newer:
             self._remember_newer(event)
-        self._held_back: set[str] = set()
+        self._states: dict[str, dict[str, HandlerRunState]] = {}
+        """The state of each handler run, by event and handler."""
+        self._closed: set[str] = set()
         self._due_at = inf
         self._prolonged_at = config.clock.monotonic()
         self._has_new_work = False
@@ -71,35 +89,36 @@ class ClaimExecution:
             LeaseLostError: another worker has the ordering key now.
             Exception: the store failed.
         """
+        lanes: dict[str, list[_Work]] = {}
         for stored in self._claim.events:
-            await self._handle_event(stored)
-            if self._has_new_work:
-                # An older event may have come, or one of these may have been discarded: claim again at once.
-                break
+            await self._plan(stored, lanes)
+        if self._claim.abandoned or len(lanes) == 1:
+            # One of them may have killed the process: which one shows only if they run one after the other.
+            for lane in lanes.values():
+                await self._run_lane(lane)
+        elif lanes:
+            await side_by_side(self._run_lane(lane) for lane in lanes.values())
         return None if self._due_at == inf else self._due_at
 
-    async def _handle_event(self, stored: StoredEvent) -> None:
+    async def _plan(self, stored: StoredEvent, lanes: dict[str, list[_Work]]) -> None:
+        """Add an event to what its handlers have to do; if there is none, record this."""
         try:
             event = parse(stored.body or b"")
         except MalformedEventError as error:
             await self._record(stored, None, "unreadable", reason=str(error))
             logger.error("%s cannot be read, and can be replayed after an upgrade: %s", stored.event_id, error)  # noqa: TRY400 - it says all
             return
-        routes = self._routes(stored, event)
-        lacking = self._lacking(stored, event)
-        states: dict[str, HandlerRunState] = {name: _run_of(stored, route).state for name, route in routes.items()}
-        states |= dict.fromkeys(lacking, "waiting")
+        states = self._states[stored.event_id] = {}
+        for name, route in self._routes(stored, event).items():
+            run = _run_of(stored, route)
+            states[name] = run.state
+            if run.state == "waiting":
+                lanes.setdefault(name, []).append(_Work(stored, event, route, run))
+        for name in self._lacking(stored, event):
+            self.needs = name
+            states[name] = "waiting"
         if "waiting" not in states.values():
             await self._close(stored, list(states.values()))
-        for name, route in routes.items():
-            if states[name] == "waiting" and self._is_due(stored, route):
-                others: list[HandlerRunState] = [state for other, state in states.items() if other != name]
-                ended = await self._handle(stored, event, route, _run_of(stored, route), others)
-                states[name] = ended.state
-                if ended.state == "waiting":
-                    self._hold_back(ended)
-        if lacking:
-            self.needs = lacking[0]
 
     def _lacking(self, stored: StoredEvent, event: Event) -> list[str]:
         """Name the handlers of the consumer that this worker lacks, and that may still take the event."""
@@ -129,44 +148,53 @@ class ClaimExecution:
                 routes.setdefault(route.name, route)
         return routes
 
-    def _is_due(self, stored: StoredEvent, route: Route) -> bool:
-        """Whether a handler is through with all earlier events, and its next attempt is due."""
-        if route.name in self._held_back:
-            return False
-        run = _run_of(stored, route)
-        if run.due_at is not None and run.due_at > self._config.clock.now():
-            self._hold_back(run)
-            return False
-        return True
+    async def _run_lane(self, lane: Sequence[_Work]) -> None:
+        """Let one handler work on its events, until one has to wait."""
+        for work in lane:
+            # With new work, an older event may have come, or one of these may have been discarded: claim again at once.
+            if self._has_new_work:
+                return
+            if work.run.due_at is not None and work.run.due_at > self._config.clock.now():
+                self._due_at = min(self._due_at, work.run.due_at)
+                return
+            slot = await self._config.bulkhead.take(work.route.name)
+            if not isinstance(slot, Slot):
+                self._due_at = min(self._due_at, slot)
+                return
+            try:
+                ended = await self._handle(work, slot)
+            finally:
+                self._config.bulkhead.give_back(slot)
+            if ended.state == "waiting":
+                self._due_at = min(self._due_at, ended.due_at or 0.0)
+                return
 
-    def _hold_back(self, run: HandlerRun) -> None:
-        self._held_back.add(run.handler)
-        self._due_at = min(self._due_at, run.due_at or 0.0)
-
-    async def _handle(
-        self, stored: StoredEvent, event: Event, route: Route, before: HandlerRun, others: Collection[HandlerRunState]
-    ) -> HandlerRun:
-        """Make one attempt, and record how it ended; ``before`` has the name under which runs are stored."""
+    async def _handle(self, work: _Work, slot: Slot) -> HandlerRun:
+        """Make one attempt, and record how it ended; ``work.run`` has the name under which runs are stored."""
+        stored, route = work.stored, work.route
         retries = self._config.retries if route.retries is None else route.retries
         # Leases that expired without a result are attempts of the first handler run that is due.
         abandoned, self._abandoned = self._abandoned, 0
-        before = attrs.evolve(before, attempts=before.attempts + abandoned)
+        before = attrs.evolve(work.run, attempts=work.run.attempts + abandoned)
         # One lost lease alone is no proof against the handler, however few retries it has.
         if abandoned >= ABANDONED_LIMIT and before.attempts > len(retries):
-            dead = attrs.evolve(before, state="dead", due_at=None, error=ABANDONED.format(abandoned))
-            return await self._give_up(stored, dead, others)
+            return await self._give_up(
+                stored, attrs.evolve(before, state="dead", due_at=None, error=ABANDONED.format(abandoned))
+            )
         await self._ensure_lease()
         attempt = attrs.evolve(before, attempts=before.attempts + 1)
-        raised = await self._attempt(stored, event, route, attempt, others)
+        raised = await self._attempt(work, attempt)
+        slot.failed = raised is not None and not isinstance(raised, Defer | Discard)
         if raised is None:
             self._remember(attempt.handler, stored.version)
+            await self._close_if_last(stored)
             return attrs.evolve(attempt, state="done")
         if isinstance(raised, Defer):
             self._warn_of_long_deferral(stored, route, raised)
         ended = self._next_run(raised, before, attempt, retries)
         if ended.state == "dead":
-            return await self._give_up(stored, ended, others)
-        await self._record(stored, ended, _closing([*others, ended.state]))
+            return await self._give_up(stored, ended)
+        await self._record_run(stored, ended)
         return ended
 
     async def _ensure_lease(self) -> None:
@@ -180,16 +208,9 @@ class ClaimExecution:
         self._prolonged_at = clock.monotonic()
         self._has_new_work |= await self._config.inbox.record_result(lease, "", None, closes=None, now=clock.now())
 
-    async def _attempt(
-        self,
-        stored: StoredEvent,
-        event: Event,
-        route: Route,
-        attempt: HandlerRun,
-        others: Collection[HandlerRunState],
-    ) -> BaseException | None:
+    async def _attempt(self, work: _Work, attempt: HandlerRun) -> BaseException | None:
         """Run the handler and commit its success together with its work, or say what it raised."""
-        config = self._config
+        config, stored, event, route = self._config, work.stored, work.event, work.route
         async with config.inbox.transaction(self._claim.lease) as transaction:
             context = Context(
                 event=event,
@@ -205,11 +226,12 @@ class ClaimExecution:
             if result.status != "succeeded":
                 return result.error
             done = attrs.evolve(attempt, state="done", due_at=None, error=None)
+            closes = self._closing_with(stored, done)
             try:
                 self._has_new_work |= await transaction.commit(
                     stored.event_id,
-                    done if others or self._is_kept(stored, done) else None,
-                    closes=_closing([*others, "done"]),
+                    done if self._is_kept(stored, done) else None,
+                    closes=closes,
                     now=config.clock.now(),
                 )
             except (LeaseLostError, RunFinishedError):
@@ -217,16 +239,18 @@ class ClaimExecution:
             except Exception as error:  # noqa: BLE001 - any failure of a store is a failed attempt
                 logger.error("%s on %s: not committed: %s", route.name, event.id, traceback_without_messages(error))  # noqa: TRY400 - may quote the row
                 return error
+            self._note(stored, done, closes)
         return None
 
     def _is_kept(self, stored: StoredEvent, run: HandlerRun) -> bool:
-        """Whether the success of an event's only handler needs a row.
+        """Whether a success needs a row: not if it is the event's only handler, and succeeded at its first attempt.
 
-        It does after other attempts, for an event that is as old as the handler, and for one that was replayed.
+        For an event that is as old as the handler, and for one that was replayed, it does.
         """
         known = self._claim.handlers.get(run.handler)
         return (
-            run.attempts > 1
+            len(self._states[stored.event_id]) > 1
+            or run.attempts > 1
             or bool(stored.handler_runs)
             or stored.only is not None
             or known is None
@@ -255,8 +279,8 @@ class ClaimExecution:
                 "%s defers %s (%s) to %.0f hours after it was received", route.name, stored.event_id, stored.type, hours
             )
 
-    async def _give_up(self, stored: StoredEvent, dead: HandlerRun, others: Collection[HandlerRunState]) -> HandlerRun:
-        await self._record(stored, dead, _closing([*others, dead.state]))
+    async def _give_up(self, stored: StoredEvent, dead: HandlerRun) -> HandlerRun:
+        await self._record_run(stored, dead)
         logger.error(
             "%s gave up on %s (%s) after %d attempts: see 'leadpay inbox show %s'",
             dead.handler,
@@ -271,6 +295,12 @@ class ClaimExecution:
             notify(self._config.observer, observation)
         return dead
 
+    async def _record_run(self, stored: StoredEvent, run: HandlerRun) -> None:
+        closes = self._closing_with(stored, run)
+        await self._record(stored, run, closes)
+        self._note(stored, run, closes)
+        await self._close_if_last(stored)
+
     async def _record(
         self, stored: StoredEvent, run: HandlerRun | None, closes: EventState | None, *, reason: str | None = None
     ) -> None:
@@ -282,6 +312,22 @@ class ClaimExecution:
             now=self._config.clock.now(),
             reason=reason,
         )
+
+    def _closing_with(self, stored: StoredEvent, run: HandlerRun) -> EventState | None:
+        """Give the event's final state if this handler run is the last one."""
+        return _closing({**self._states[stored.event_id], run.handler: run.state}.values())
+
+    def _note(self, stored: StoredEvent, run: HandlerRun, closes: EventState | None) -> None:
+        self._states[stored.event_id][run.handler] = run.state
+        if closes is not None:
+            self._closed.add(stored.event_id)
+
+    async def _close_if_last(self, stored: StoredEvent) -> None:
+        """Close an event whose last handlers ended at the same moment, each while the other one was not recorded."""
+        closes = _closing(self._states[stored.event_id].values())
+        if closes is not None and stored.event_id not in self._closed:
+            self._closed.add(stored.event_id)
+            await self._record(stored, None, closes)
 
     def _remember_newer(self, stored: StoredEvent) -> None:
         """Note which handlers are through with a newer version; without a row, it is the only handler that took it."""
@@ -328,3 +374,34 @@ def _closing(states: Iterable[HandlerRunState]) -> EventState | None:
         return "unhandled"
     ends: tuple[EventState, ...] = ("dead", "done", "discarded")
     return None if "waiting" in found else next(state for state in ends if state in found)
+
+
+async def side_by_side(runs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all to their end, whatever one of them raises, and then raise it.
+
+    Only a lost lease ends the others at once.
+    """
+    tasks = [asyncio.create_task(run) for run in runs]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if any(isinstance(error, LeaseLostError) for error in _errors(tasks)):
+            _cancel(tasks)
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        _cancel(tasks)
+        await asyncio.wait(tasks)
+        raise
+    for error in sorted(_errors(tasks), key=lambda error: not isinstance(error, LeaseLostError)):
+        raise error
+
+
+def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+def _errors(tasks: Iterable[asyncio.Task[None]]) -> list[BaseException]:
+    """List what the tasks raised; one that was cancelled by its own handler counts too."""
+    ended = [task for task in tasks if task.done()]
+    errors = [asyncio.CancelledError() if task.cancelled() else task.exception() for task in ended]
+    return [error for error in errors if error is not None]

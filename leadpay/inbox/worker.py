@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from leadpay.clock import Clock, SystemClock
 from leadpay.errors import ConfigurationError
+from leadpay.inbox.bulkhead import QUEUE_SECONDS, Bulkhead
 from leadpay.inbox.execution import ClaimExecution, WorkerConfig
 from leadpay.inbox.retry import RETRIES
 from leadpay.inbox.store import DEFAULT, Claim, Inbox, RunFinishedError
@@ -23,7 +24,7 @@ from leadpay.webhooks.router import WebhookRouter
 logger = logging.getLogger("leadpay.inbox")
 
 CONCURRENCY: Final = 16
-"""How many payments are worked on side by side: handlers mostly wait for other services."""
+"""How many payments are worked on, and handlers run, side by side: handlers mostly wait for other services."""
 
 TIMEOUT: Final = 60.0
 """How long a handler may run, in seconds, unless its route or dispatcher says otherwise."""
@@ -39,6 +40,9 @@ SHUTDOWN_TIMEOUT: Final = 20.0
 
 BODY_RETENTION_DAYS: Final = 90.0
 """How long the bodies of done events are kept, in days: as long as the bank lists its events."""
+
+SUSPECT_SECONDS: Final = 2.0
+"""How long a payment runs alone after its worker died, in seconds: what kills a process mostly does so soon."""
 
 STORE_BACKOFF: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """How long to wait after a store failed once, twice and so on, in seconds."""
@@ -56,7 +60,8 @@ class Worker:
         consumer: the program's name: each consumer gets every event, with its own progress and dead letters. Workers of
             one consumer share its events.
         client: what ``context.client`` and ``context.refresh()`` use; a LeadClient.
-        concurrency: how many payments are worked on side by side.
+        concurrency: how many payments are worked on side by side, and how many slots the handlers share: half of them
+            belong to the handlers in equal parts, at least one to each, so that no handler takes those of the others.
         retries: how long to wait before each further attempt, in seconds, for handlers that don't say it themselves.
         lease: how long a payment stays with a worker that died, in seconds.
         poll: how often to look for work that is due, in seconds.
@@ -105,6 +110,7 @@ class Worker:
         self._poll = poll
         self._shutdown_timeout = shutdown_timeout
         self._body_retention_days = body_retention_days
+        self._bulkhead = Bulkhead(concurrency, self._handler_names, self._clock, self._observer)
         self._config = WorkerConfig(
             inbox=inbox,
             dispatcher=self.dispatcher,
@@ -114,6 +120,7 @@ class Worker:
             rng=rng or Random(),  # noqa: S311 - spreads retries, guards nothing
             client=client,
             observer=self._observer,
+            bulkhead=self._bulkhead,
             names=frozenset(name for route in self.dispatcher.router.routes() for name in route.names),
         )
         self._executions: dict[asyncio.Task[None], Lease] = {}
@@ -143,14 +150,18 @@ class Worker:
         """
         await self._register()
         count, limit = 0, self._concurrency
-        while claims := await self._claim(limit):
-            suspects = [claim for claim in claims if claim.abandoned and limit > 1]
-            for claim in suspects:
-                await self._release(claim.lease, 0.0, abandoned=claim.abandoned)
-            runnable = [claim for claim in claims if claim not in suspects]
-            await asyncio.gather(*(self._execute(claim) for claim in runnable))
-            count += len(runnable)
-            limit = 1 if suspects else self._concurrency
+        self._bulkhead.queue_seconds = None
+        try:
+            while claims := await self._claim(limit):
+                suspects = [claim for claim in claims if claim.abandoned and limit > 1]
+                for claim in suspects:
+                    await self._release(claim.lease, 0.0, abandoned=claim.abandoned)
+                runnable = [claim for claim in claims if claim not in suspects]
+                await asyncio.gather(*(self._execute(claim) for claim in runnable))
+                count += len(runnable)
+                limit = 1 if suspects else self._concurrency
+        finally:
+            self._bulkhead.queue_seconds = QUEUE_SECONDS
         return count
 
     async def __aenter__(self) -> Self:
@@ -188,6 +199,9 @@ class Worker:
             aliases={alias: route.name for route in routes for alias in route.aliases},
         )
 
+    def _handler_names(self) -> Iterator[str]:
+        return (route.name for route in self.dispatcher.router.routes())
+
     # Claiming.
 
     async def _claim_loop(self) -> None:
@@ -213,29 +227,42 @@ class Worker:
     async def _claim_once(self) -> None:
         """Fill the free slots, and wait if there is nothing more to do.
 
-        A claim that follows an abandoned lease is a suspect: its events may have killed the process. It runs alone, so
-        that it takes no other payment's attempt with it when it does so again.
+        A claim that follows an abandoned lease is a suspect: its events may have killed the process. It begins alone,
+        so that it takes no other payment's attempt with it when it does so again.
         """
-        slots = 1 if self._suspects_wait else self._concurrency
-        free = slots - len(self._executions)
+        alone = self._suspects_wait
+        if alone:
+            await self._wait_until_idle()
+        free = 1 if alone else self._concurrency - len(self._executions)
         claims = await self._claim(free) if free > 0 else []
-        if free > 0 and slots == 1:
-            self._suspects_wait = False
+        self._suspects_wait = False
         for claim in claims:
             if self._stopping:
                 await self._release(claim.lease, self._clock.now(), abandoned=claim.abandoned)
-            elif claim.abandoned and (self._executions or slots > 1):
+            elif claim.abandoned and not alone:
                 self._suspects_wait = True
                 await self._release(claim.lease, 0.0, abandoned=claim.abandoned)
             else:
                 self._start(claim)
         if self._stopping:
             return
-        if len(self._executions) >= slots or (self._executions and self._suspects_wait):
+        if alone and claims:
+            await self._wait_until_idle()
+        elif len(self._executions) >= self._concurrency:
             self._slot_free.clear()
             await self._wait(self._slot_free.wait())
         elif len(claims) < free and not self._suspects_wait:
             await self._wait(self.inbox.wait_for_work(self._poll))
+
+    async def _wait_until_idle(self) -> None:
+        """Wait until no payment is worked on, but not for long: a handler may hang, and others must not wait for it."""
+        timer = asyncio.ensure_future(self._clock.sleep(SUSPECT_SECONDS))
+        try:
+            while self._executions and not timer.done() and not self._stopping:
+                self._slot_free.clear()
+                await self._wait(_first(timer, self._slot_free.wait()))
+        finally:
+            timer.cancel()
 
     def _start(self, claim: Claim) -> None:
         execution = asyncio.create_task(self._execute(claim))
@@ -355,6 +382,15 @@ class Worker:
 
 def _date(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+async def _first(timer: asyncio.Future[None], other: Coroutine[Any, Any, Any]) -> None:
+    """Wait for either; the other one ends with this."""
+    task = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait([timer, task], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
 
 
 async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:

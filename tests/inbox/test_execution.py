@@ -1,6 +1,9 @@
 """One claim worked through: order, isolation, attempts, and each result."""
 
+import asyncio
+import sqlite3
 from collections import Counter
+from contextlib import suppress
 from itertools import permutations
 from typing import Any
 
@@ -8,12 +11,14 @@ import pytest
 
 from leadpay.errors import InboxError
 from leadpay.inbox import HandlerRun
-from leadpay.inbox.execution import ClaimExecution, _run_of
+from leadpay.inbox.bulkhead import HOLD_BACK_SECONDS, Slot
+from leadpay.inbox.execution import ClaimExecution, _run_of, side_by_side
 from leadpay.instrumentation import DeadLettered
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.storage import LeaseLostError
 from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.router import WebhookRouter
+from tests.support.gates import until
 from tests.support.inbox import RECEIVED, Bench, event_of
 
 
@@ -281,15 +286,13 @@ async def test_each_handler_is_told_whether_its_object_is_stale(bench: Bench) ->
         await bench.receive(event_id, payment="instant_payment_1", minute=minute, version=version)
         if event_id != "event_3":
             await bench.work()
-    assert seen == [
-        ("every", "event_1", False),
-        ("every", "event_2", True),
-        ("some", "event_2", False),
-        ("every", "event_3", False),
-        ("some", "event_3", False),
-        ("every", "event_4", True),
-        ("some", "event_4", True),
+    assert [one[1:] for one in seen if one[0] == "every"] == [
+        ("event_1", False),
+        ("event_2", True),
+        ("event_3", False),
+        ("event_4", True),
     ]
+    assert [one[1:] for one in seen if one[0] == "some"] == [("event_2", False), ("event_3", False), ("event_4", True)]
 
 
 @pytest.mark.asyncio
@@ -545,3 +548,159 @@ async def test_all_120_orders_of_arrival_end_in_the_same_state(bench: Bench) -> 
     await bench.work()
     assert projection.shown == {f"instant_payment_{number}": "2024-03-01T10:05:00+00:00" for number in range(120)}
     assert projection.counted == {f"{one[0]}_{number}": 1 for one in EVENTS for number in range(120)}
+
+
+@pytest.mark.asyncio
+async def test_handlers_of_one_event_do_not_wait_for_each_other(bench: Bench) -> None:
+    """While one hangs, the others go through all events of the payment, in their order."""
+    gate, seen = asyncio.Event(), []
+
+    @bench.router.posted
+    async def hangs(event: InstantPaymentEvent) -> None:
+        seen.append(f"hangs {event.id}")
+        await gate.wait()
+
+    @bench.router.posted
+    async def sound(event: InstantPaymentEvent) -> None:
+        seen.append(f"sound {event.id}")
+
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_1", minute=2)
+    working = asyncio.create_task(bench.work())
+    await until(lambda: len(seen) == 3)
+    assert seen == ["hangs event_1", "sound event_1", "sound event_2"]
+    gate.set()
+    assert await working == 1
+    assert seen[3:] == ["hangs event_2"]
+    assert [await bench.state(f"event_{number}") for number in (1, 2)] == ["done", "done"]
+
+
+@pytest.mark.asyncio
+async def test_handlers_of_a_suspect_run_one_after_the_other(bench: Bench) -> None:
+    """So that the one that kills the process is known, and no other is taken for it."""
+    running, most = 0, 0
+
+    async def handler(event: Event) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    for name in ("one", "two", "three"):
+        bench.router.posted(name=name)(handler)
+    for abandoned, expected in ((1, 1), (0, 3)):
+        await bench.receive(f"event_{abandoned}", payment=f"instant_payment_{abandoned}")
+        if abandoned:
+            assert await bench.inbox.claim(1, now=bench.clock.now(), lease=1)
+            bench.clock.move(1)
+        most = 0
+        await bench.work()
+        assert most == expected
+
+
+@pytest.mark.parametrize(("error", "ends"), [(LeaseLostError("lost"), "cancelled"), (InboxError("no disk"), "ended")])
+@pytest.mark.asyncio
+async def test_only_a_lost_lease_ends_the_other_handlers(shaky: Bench, error: Exception, ends: str) -> None:
+    """A store that fails once may record the others."""
+    flaky: Any = shaky.inbox
+    gate, seen = asyncio.Event(), []
+
+    @shaky.router.posted
+    async def fails(event: InstantPaymentEvent) -> None:
+        await asyncio.sleep(0)
+        flaky.failing["record_result"] = error
+        raise ValueError
+
+    @shaky.router.posted
+    async def sound(event: InstantPaymentEvent) -> None:
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        seen.append("ended")
+
+    await shaky.receive("event_1", payment="instant_payment_1")
+    working = asyncio.create_task(shaky.work())
+    await until(lambda: "record_result" in flaky.calls)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gate.set()
+    await working
+    assert seen == [ends]
+
+
+@pytest.mark.asyncio
+async def test_runs_side_by_side_end_together() -> None:
+    """Each runs to its end; a cancellation ends all of them, and one that a run causes itself is an error."""
+
+    async def cancel_oneself() -> None:
+        task: Any = asyncio.current_task()
+        task.cancel()
+        await asyncio.sleep(0)
+
+    ended: list[int] = []
+
+    async def end() -> None:
+        await asyncio.sleep(0.001)
+        ended.append(1)
+
+    with pytest.raises(asyncio.CancelledError):
+        await side_by_side([cancel_oneself(), end()])
+    assert ended == [1]
+    whole = asyncio.create_task(side_by_side([asyncio.Event().wait(), asyncio.Event().wait()]))  # type: ignore[list-item]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    whole.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await whole
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_handler_without_a_free_slot_comes_back_later(shaky: Bench) -> None:
+    """The payment is free meanwhile, and no attempt is used up."""
+    seen: list[int] = []
+
+    @shaky.router.posted(name="mail")
+    async def mail(event: InstantPaymentEvent, context: Context) -> None:
+        seen.append(context.attempt)
+
+    await shaky.receive("event_1", payment="instant_payment_1")
+    worker = shaky.worker(concurrency=1)
+    slot = await worker._bulkhead.take("mail")
+    assert isinstance(slot, Slot)
+    (claim,) = await worker._claim(1)
+    await worker._execute(claim)
+    assert seen == []
+    worker._bulkhead.give_back(slot)
+    assert await worker.run_due() == 0
+    shaky.clock.move(HOLD_BACK_SECONDS)
+    assert await worker.run_due() == 1
+    assert seen == [1]
+
+
+@pytest.mark.asyncio
+async def test_a_commit_that_fails_is_a_failed_attempt(shaky: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """As where a statement of the handler has rolled its transaction back."""
+    attempts: list[int] = []
+
+    @shaky.router.posted(retries=(1,))
+    async def credit(event: InstantPaymentEvent, context: Context) -> None:
+        attempts.append(context.attempt)
+        execute = context.transaction.execute
+        await execute("CREATE TABLE IF NOT EXISTS credits (id TEXT PRIMARY KEY)")
+        for _ in range(2 if context.attempt == 1 else 1):
+            with suppress(sqlite3.Error):
+                await execute("INSERT OR ROLLBACK INTO credits VALUES (?)", (event.id,))
+
+    await shaky.receive("event_1", payment="instant_payment_1")
+    await shaky.work()
+    (run,) = (await shaky.kept("event_1")).handler_runs.values()
+    assert (run.state, run.attempts) == ("waiting", 1)
+    assert "not committed" in caplog.text
+    shaky.clock.move(1)
+    await shaky.work()
+    assert attempts == [1, 2]
+    assert await shaky.state("event_1") == "done"

@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._seconds += seconds
 
     def _jump(self, timeout: float | None = None) -> Any:
-        if self.busy or timeout is None:
+        if timeout is None or (self.busy and timeout > 0):
             return self._select(None)
         found = self._select(0)
         if not found:
