@@ -88,7 +88,7 @@ class SqliteFile:
             try:
                 switch()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                if primary_code(error) != sqlite3.SQLITE_BUSY:
                     raise
                 self._pause(WAL_RETRY_SECONDS)
             else:
@@ -105,8 +105,9 @@ class SqliteFile:
         return found.st_dev, found.st_ino
 
 
-_PRIMARY_CODE: Final = 0xFF
-"""The bits of an extended result code that name the kind of failure (https://sqlite.org/rescode.html)."""
+def primary_code(error: sqlite3.Error) -> int:
+    """Give the kind of failure, the lowest byte of an extended result code (https://sqlite.org/rescode.html); or 0."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 class _Connection(sqlite3.Connection):

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from leadpay.errors import InboxError
+from leadpay.storage.sqlite.connection import primary_code
 
 T = TypeVar("T")
 
@@ -217,12 +218,17 @@ def _run_job(connection: sqlite3.Connection, job: _Job) -> _Result:
     try:
         result = _Result(job.future, job.work(connection), None)
     except Exception as error:
-        if not connection.in_transaction:
-            raise  # SQLite rolled the whole transaction back, so the whole group has failed.
+        if not connection.in_transaction or _is_about_the_file(error):
+            raise  # The whole group has failed, and the next one gets a new connection.
         connection.execute("ROLLBACK TO job")
         result = _Result(job.future, None, error)
     connection.execute("RELEASE job")
     return result
+
+
+def _is_about_the_file(error: Exception) -> bool:
+    """Whether the disk failed or is full. SQLite may then roll the whole transaction back, or only one statement."""
+    return isinstance(error, sqlite3.Error) and primary_code(error) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 async def _post(queue: Any, work: Work[T], *, writes: bool) -> T:

@@ -42,6 +42,29 @@ async def test_an_operation_that_fails_is_undone_alone(path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_full_disk_replaces_the_connection(path: Path) -> None:
+    """After it, the connection's state is not trusted, whether or not SQLite rolled the transaction back."""
+
+    def fills(connection: Any) -> None:
+        connection.execute("CREATE TABLE large (data BLOB)")
+        connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
+        connection.execute("INSERT INTO large VALUES (zeroblob(1000000))")
+
+    def misused(connection: Any) -> None:
+        connection.execute("SELECT ?", ())
+
+    async with SqliteInbox(path) as inbox:
+        identity = await inbox._thread.run(id)
+        with pytest.raises(InboxError, match="binding"):
+            await inbox._thread.run(misused)
+        assert await inbox._thread.run(id) == identity
+        with pytest.raises(InboxError, match="full"):
+            await inbox._thread.run(fills)
+        assert await inbox._thread.run(lambda one: one.execute("PRAGMA max_page_count").fetchone()[0]) > 1000
+        assert await add(inbox, "event_1")
+
+
+@pytest.mark.asyncio
 async def test_memory_survives_a_failure() -> None:
     """A store in memory is not opened anew, since that would be another one."""
     async with SqliteInbox(":memory:") as inbox:
