@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from leadpay.cli.backfill import demand_since
 from leadpay.cli.importer import import_router
 from leadpay.cli.options import Flag, WebhookSecret, split_secrets
 from leadpay.cli.output import print_line
@@ -31,6 +33,7 @@ async def serve(
     receive: Annotated[bool, Flag] = False,
     work: Annotated[bool, Flag] = False,
     backfill: Annotated[bool, Flag] = False,
+    since: Annotated[datetime | None, Parameter(env_var="LEAD_BACKFILL_SINCE")] = None,
 ) -> None:
     """Receive webhooks and run a router's handlers, until Ctrl-C.
 
@@ -47,6 +50,7 @@ async def serve(
         receive: Only receive and store; another process runs the handlers.
         work: Only run the handlers; another process receives.
         backfill: Fetch missed events from the bank's event list, now and every 15 minutes.
+        since: Where the first backfill of an inbox begins, in local time without an offset; ignored after that.
     """
     handlers = import_router(router)
     if inbox is None and (receive or work or backfill):
@@ -60,7 +64,8 @@ async def serve(
         if store is not None and backfill:
             if lead is None:
                 raise ConfigurationError("--backfill needs LEAD_CLIENT_ID and LEAD_CLIENT_SECRET")
-            await stack.enter_async_context(backfilling(lead, store))
+            await demand_since(store, since)
+            await stack.enter_async_context(backfilling(lead, store, since=since and since.astimezone()))
         if store is not None and work:
             await stack.enter_async_context(Worker(store, handlers, client=lead))
             print_line("working on the inbox")

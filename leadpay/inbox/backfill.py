@@ -6,10 +6,11 @@ and events). An event that is in the inbox already is a duplicate there, so fetc
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import attrs
 
@@ -22,6 +23,7 @@ from leadpay.webhooks.dispatcher import traceback_without_messages
 
 if TYPE_CHECKING:
     from leadpay.client import LeadClient
+    from leadpay.client.pagination import AsyncPager, UnreadableObject
 
 logger = logging.getLogger("leadpay.inbox")
 
@@ -40,6 +42,8 @@ STEP: Final = timedelta(hours=6)
 INTERVAL_SECONDS: Final = 900.0
 """How often :func:`backfilling` walks the list, in seconds: much sooner than the bank's three hours."""
 
+_GAP: Final = "the outage began at %s, and the bank lists %d days of events: older ones are gone for ever"
+
 GROUP: Final = 100
 """How many events are handed to the inbox at once, to share commits."""
 
@@ -54,6 +58,8 @@ class Backfilled:
     """How many events the bank listed."""
     recovered: int
     """How many of them were not in the inbox."""
+    unreadable: int
+    """How many of them cannot be read; the inbox keeps them as they are."""
     near_limit: bool
     """Whether the walk began so long ago that events may be gone for ever."""
 
@@ -73,8 +79,8 @@ async def backfill(
 ) -> Backfilled:
     """Walk the bank's event list up to now, and add to the inbox what it lacks.
 
-    Without ``since`` it begins where the last walk ended, and the first time with the oldest event in the inbox: an
-    older event was not this inbox's to handle.
+    Without ``since`` it begins where the last walk ended, and the first time with the oldest event that the bank lists.
+    If another system has handled events before, say in ``since`` from when on they are this inbox's to handle.
 
     Args:
         client: a LeadClient with the scope ``event/read``.
@@ -91,15 +97,17 @@ async def backfill(
         ConfigurationError: ``since`` has no time zone, or the overlap is negative.
         LeadError: the bank or the inbox failed; the next walk goes on where this one stopped.
     """
-    if overlap < timedelta() or (since is not None and since.tzinfo is None):
-        raise ConfigurationError("since must be an aware time, and overlap must not be negative")
+    _check(since, overlap)
     clock = clock or SystemClock()
     now = utc_datetime(clock.now())
     mark = await inbox.watermark()
-    start = since or await _start(inbox, mark, now, overlap)
+    if since is None and mark is None:
+        logger.warning("the first walk: all events of the %d days that the bank lists are fetched", RETENTION.days)
+    start = since or (now - RETENTION if mark is None else mark - overlap)
     # A walk by hand that begins after the watermark doesn't move it over the gap.
     moves_mark = since is None or mark is None or since <= mark
-    done = Backfilled(start=start, end=start, seen=0, recovered=0, near_limit=now - start >= NEAR_LIMIT)
+    is_late = now - start >= NEAR_LIMIT and (since is not None or mark is not None)
+    done = Backfilled(start=start, end=start, seen=0, recovered=0, unreadable=0, near_limit=is_late)
     if done.near_limit:
         logger.error(_GAP, start.isoformat(timespec="minutes"), RETENTION.days)
     start = max(start, now - RETENTION)
@@ -107,12 +115,18 @@ async def backfill(
         end = start + STEP
         # The last stretch has no end, since the bank's clock may be ahead of ours.
         listed = client.events.list(created_on_or_after=start, created_before=end if end < now else None, limit=GROUP)
-        found = {event.id: event async for event in listed}
-        recovered = await _store(inbox, sorted(found.values(), key=lambda event: event.created_at), now)
+        found = await _read(listed)
+        recovered = await _store(inbox, found, now)
         start = min(end, now)
         if moves_mark:
             await inbox.set_watermark(start)
-        done = attrs.evolve(done, end=start, seen=done.seen + len(found), recovered=done.recovered + recovered)
+        done = attrs.evolve(
+            done,
+            end=start,
+            seen=done.seen + len(found.events) + len(found.unreadable),
+            recovered=done.recovered + recovered,
+            unreadable=done.unreadable + len(found.unreadable),
+        )
         if progress is not None:
             progress(done)
     if moves_mark:
@@ -120,14 +134,12 @@ async def backfill(
     return done
 
 
-_GAP: Final = "the outage began at %s, and the bank lists %d days of events: older ones are gone for ever"
-
-
 @asynccontextmanager
 async def backfilling(
     client: "LeadClient",
     inbox: Inbox,
     *,
+    since: datetime | None = None,
     every: float = INTERVAL_SECONDS,
     overlap: timedelta = OVERLAP,
     clock: Clock | None = None,
@@ -142,11 +154,19 @@ async def backfilling(
     Args:
         client: a LeadClient with the scope ``event/read``.
         inbox: an open inbox.
+        since: an aware time at which the first walk of an inbox begins, see :func:`backfill`; later walks begin where
+            the one before ended.
         every: seconds between walks.
         overlap: how far before the watermark each begins.
         clock: what tells the time.
+
+    Raises:
+        ConfigurationError: as :func:`backfill`.
     """
-    task = asyncio.create_task(_walk_forever(client, inbox, every, overlap, clock or SystemClock()))
+    _check(since, overlap)
+    clock = clock or SystemClock()
+    walk = partial(backfill, client, inbox, overlap=overlap, clock=clock)
+    task = asyncio.create_task(_walk_forever(walk, inbox, since, every, clock))
     try:
         yield
     finally:
@@ -154,13 +174,20 @@ async def backfilling(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _walk_forever(client: "LeadClient", inbox: Inbox, every: float, overlap: timedelta, clock: Clock) -> None:
+async def _walk_forever(
+    walk: Callable[..., Awaitable[Backfilled]], inbox: Inbox, first_since: datetime | None, every: float, clock: Clock
+) -> None:
     while True:
         try:
-            done = await backfill(client, inbox, overlap=overlap, clock=clock)
+            since = first_since if await inbox.watermark() is None else None
+            done = await walk(since=since)
         except LeadError as error:
             logger.error("the bank's events could not be walked: %s", error)  # noqa: TRY400 - one line is enough
-        except Exception as error:  # noqa: BLE001 - a walk that fails for any reason is tried again
+        except (Exception, asyncio.CancelledError) as error:
+            # A cancellation that is not for this task is a failure of what the walk waited for.
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             logger.error("the bank's events could not be walked: %s", traceback_without_messages(error))  # noqa: TRY400 - its message may hold anything
         else:
             if done.recovered:
@@ -168,21 +195,33 @@ async def _walk_forever(client: "LeadClient", inbox: Inbox, every: float, overla
         await clock.sleep(every)
 
 
-async def _start(inbox: Inbox, mark: datetime | None, now: datetime, overlap: timedelta) -> datetime:
-    """Find where to begin: at the watermark, else at the oldest event in the inbox, else now."""
-    if mark is not None:
-        return mark - overlap
-    oldest = now
-    async for event in inbox.events():
-        oldest = min(oldest, event.created_at)
-    return oldest
+def _check(since: datetime | None, overlap: timedelta) -> None:
+    if overlap < timedelta() or (since is not None and since.tzinfo is None):
+        raise ConfigurationError("since must be an aware time, and overlap must not be negative")
 
 
-async def _store(inbox: Inbox, events: Sequence[Event], now: datetime) -> int:
-    """Add events in their order, and count those that were new."""
+class _Found(NamedTuple):
+    """What the bank lists for a stretch of time, each ID once."""
+
+    events: list[Event]
+    unreadable: list["UnreadableObject"]
+
+
+async def _read(listed: "AsyncPager[Event]") -> _Found:
+    """Read a list to its end, and sort its events."""
+    events: dict[str, Event] = {}
+    unreadable: dict[str | bytes, UnreadableObject] = {}
+    async for page in listed.pages():
+        events |= {event.id: event for event in page.objects}
+        unreadable |= {one.id or one.body: one for one in page.unreadable}
+    return _Found(sorted(events.values(), key=lambda event: event.created_at), list(unreadable.values()))
+
+
+async def _store(inbox: Inbox, found: _Found, now: datetime) -> int:
+    """Add events in their order, and then what cannot be read; count what was new."""
     recovered = 0
-    for first in range(0, len(events), GROUP):
-        group = events[first : first + GROUP]
+    for first in range(0, len(found.events), GROUP):
+        group = found.events[first : first + GROUP]
         bodies = (encode(unstructure(event)) for event in group)
         adding = (inbox.add(event, body, received_at=now) for event, body in zip(group, bodies, strict=True))
         # All of a group end before the first failure is raised.
@@ -190,4 +229,8 @@ async def _store(inbox: Inbox, events: Sequence[Event], now: datetime) -> int:
             if isinstance(new, BaseException):
                 raise new
             recovered += new
+    for one in found.unreadable:
+        logger.error("the bank lists an event that cannot be read: %s", one)
+        problems = [f"{reason} @ {path}" for path, reason in one.problems]
+        recovered += await inbox.add_unreadable(one.id, one.body, problems, received_at=now)
     return recovered

@@ -5,6 +5,7 @@ from leadpay.webhooks.context import Defer as Defer
 from leadpay.webhooks.context import Discard as Discard
 from leadpay.webhooks.dispatcher import HandlerResult as HandlerResult
 from leadpay.webhooks.dispatcher import Outcome as Outcome
+from leadpay.webhooks.event import UnreadableWebhook as UnreadableWebhook
 from leadpay.webhooks.event import parse as parse
 from leadpay.webhooks.plugins import Plugin as Plugin
 from leadpay.webhooks.plugins import load_plugins as load_plugins

@@ -14,7 +14,8 @@ from leadpay.errors import RouterError
 from leadpay.instrumentation import HandlerBlocked, HandlerEnded, HandlerStarted, Observer, notify
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context, Defer, Discard
-from leadpay.webhooks.route import Route
+from leadpay.webhooks.event import UnreadableWebhook
+from leadpay.webhooks.route import Route, UnreadableHandler
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.supervision import BLOCKING_SECONDS, Supervised
 
@@ -122,6 +123,17 @@ class Dispatcher:
         if observed is not None:
             observed.end(result.status, result.error)
         return result
+
+    async def run_unreadable(self, handler: UnreadableHandler, webhook: UnreadableWebhook) -> bool:
+        """Run one handler of ``@router.unreadable``, and say whether it succeeded."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                await handler(webhook)
+        except Exception as error:  # noqa: BLE001 - a user's function
+            name = webhook.event_id or "a webhook without an ID"
+            logger.error("a handler of unreadable webhooks failed on %s: %s", name, traceback_without_messages(error))  # noqa: TRY400 - its message may hold anything
+            return False
+        return True
 
     def _report(self, route: Route, event: Event, supervised: Supervised) -> None:
         """Name a handler that blocked the event loop, or was left because it did not obey its cancellation."""

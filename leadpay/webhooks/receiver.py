@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
@@ -15,7 +15,7 @@ from leadpay.models import Event
 from leadpay.webhooks.body import MAX_BODY_BYTES, BodyReader, BodyRefusedError
 from leadpay.webhooks.context import Context
 from leadpay.webhooks.dispatcher import Dispatcher
-from leadpay.webhooks.event import parse
+from leadpay.webhooks.event import UnreadableWebhook, parse
 from leadpay.webhooks.log_limiter import LogLimiter
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.secrets import SecretRecorder, SecretStore
@@ -56,6 +56,12 @@ class EventStore(Protocol):
         """Store an event durably, and return whether it was new. If this raises, the event is not accepted."""
         ...
 
+    async def add_unreadable(
+        self, event_id: str | None, body: bytes, problems: Sequence[str], *, received_at: datetime
+    ) -> bool:
+        """Store what the bank signed and cannot be read, and return whether it was new. If this raises, it is not."""
+        ...
+
     def worker(self, dispatcher: Dispatcher, *, client: "LeadClient | None") -> AbstractAsyncContextManager[Any]:
         """Handle the stored events while the context lasts."""
         ...
@@ -74,9 +80,9 @@ def _check_secrets(secrets: Secrets) -> list[str | bytes]:
 class WebhookReceiver:
     """Turns one webhook into a status code for the bank.
 
-    ===  ==========================================================================================
-    200  stored (with an inbox), or handled by every handler that takes it, now or earlier
-    400  authentic, but unreadable
+    ===  =============================================================================================================
+    200  stored (with an inbox, even if it cannot be read), or handled by every handler that takes it, now or earlier
+    400  authentic, but unreadable, without an inbox or a handler of ``@router.unreadable``
     401  the signature is missing, wrong, or out of time; ``counts`` has the reason
     408  the body took more than ten seconds to arrive
     413  larger than ``max_body_bytes``
@@ -84,7 +90,7 @@ class WebhookReceiver:
     500  a handler failed or deferred: the bank sends the webhook again in three hours
     503  the inbox could not store it, ``max_simultaneous`` others are being worked on, or very many bodies
          were being read
-    ===  ==========================================================================================
+    ===  =============================================================================================================
 
     Args:
         router: the handlers.
@@ -224,8 +230,7 @@ class WebhookReceiver:
             level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING
             status, result = self._log_refusal(REFUSED, error.reason, str(error), level)
         except MalformedEventError as error:
-            text = f"authentic, but cannot be read: {error}"
-            status, result = self._log_refusal(MALFORMED, "malformed", text, logging.ERROR)
+            status, result = await self._accept_unreadable(error, body, utc_datetime(now))
         else:
             status, result = await self._accept(event, body, now)
         self.counts[result] += 1
@@ -262,7 +267,8 @@ class WebhookReceiver:
         if len(running) + self._storing >= self._max_simultaneous:
             return self._log_refusal(NOT_STORED, "too_many", f"{self._max_simultaneous} others are being worked on")
         if self._inbox is not None:
-            return await self._store(self._inbox, event, body, utc_datetime(now))
+            adding = self._inbox.add(event, body, received_at=utc_datetime(now))
+            return await self._store(adding, event.id, "accepted")
         while (first := running.get(event.id)) is not None:
             succeeded = await asyncio.shield(first)
             if succeeded is not None:
@@ -281,16 +287,37 @@ class WebhookReceiver:
             self._deduplicator.end(event.id, succeeded)
         return (OK, "accepted") if succeeded else (HANDLER_FAILED, "failed")
 
-    async def _store(self, inbox: EventStore, event: Event, body: bytes, received_at: datetime) -> _Response:
+    async def _accept_unreadable(self, error: MalformedEventError, body: bytes, received_at: datetime) -> _Response:
+        """Keep what is authentic and cannot be read, or give it to the handlers for it; else refuse it."""
+        name = error.event_id or "a webhook without an ID"
+        logger.error("%s is authentic, but cannot be read: %s", name, error)
+        if self._inbox is not None:
+            adding = self._inbox.add_unreadable(error.event_id, body, str(error).splitlines(), received_at=received_at)
+            return await self._store(adding, name, "unreadable")
+        handlers = list(self.router.unreadable_handlers())
+        if not handlers:
+            return MALFORMED, "malformed"
+        webhook = UnreadableWebhook(
+            body=body,
+            problems=error.problems,
+            event_id=error.event_id,
+            payment_id=error.payment_id,
+            received_at=received_at,
+        )
+        results = [await self.dispatcher.run_unreadable(handler, webhook) for handler in handlers]
+        return OK if all(results) else HANDLER_FAILED, "unreadable"
+
+    async def _store(self, adding: Awaitable[bool], name: str, result: str) -> _Response:
+        """Await that something is stored; its name is for the log, its result is what it is counted under if new."""
         self._storing += 1
         try:
-            is_new = await inbox.add(event, body, received_at=received_at)
+            is_new = await adding
         except Exception as error:  # noqa: BLE001 - whatever a store raises, nothing is stored
-            logger.error("%s was not stored: %s", event.id, type(error).__name__)  # noqa: TRY400 - may quote the row
+            logger.error("%s was not stored: %s", name, type(error).__name__)  # noqa: TRY400 - may quote the row
             return NOT_STORED, "not_stored"
         finally:
             self._storing -= 1
-        return OK, "accepted" if is_new else "duplicate"
+        return OK, result if is_new else "duplicate"
 
     async def __aenter__(self) -> Self:
         """Enter the routers' lifespans and, with an inbox, start to handle what is stored."""

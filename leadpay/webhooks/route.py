@@ -24,6 +24,7 @@ from leadpay.enums import (
 )
 from leadpay.errors import RouterError
 from leadpay.models import Event, InstantPaymentEvent
+from leadpay.webhooks.event import UnreadableWebhook
 
 if TYPE_CHECKING:
     from leadpay.webhooks.context import Context
@@ -38,6 +39,9 @@ PaymentHandler: TypeAlias = (
     | Callable[[InstantPaymentEvent, "Context[Any, Any]"], Awaitable[Any]]
 )
 """A coroutine function that takes an event about an instant payment, and optionally the context."""
+
+UnreadableHandler: TypeAlias = Callable[[UnreadableWebhook], Awaitable[Any]]
+"""A coroutine function that takes a webhook which cannot be read as an event."""
 
 OneOrMore: TypeAlias = T | Collection[T] | None
 """One value, or a collection of values of which any matches; None for no filter."""
@@ -281,6 +285,18 @@ def _second_is_context(signature: inspect.Signature, name: str) -> bool:
     if second and second[0].default is not inspect.Parameter.empty and second[0].name != "context":
         raise RouterError(f"{name}: the second parameter gets the context, so it needs no default, or that name")
     return True
+
+
+def check_unreadable_handler(handler: Any) -> None:
+    """Check a handler of ``@router.unreadable``.
+
+    Raises:
+        RouterError: it is not a coroutine function with one parameter.
+    """
+    name = _name(handler)
+    _check_no_method(handler, name)
+    if _wants_context(handler, name):
+        raise RouterError(f"{name}: a handler of unreadable webhooks takes (webhook) and no context")
 
 
 def _check_where(where: Any, name: str) -> None:

@@ -24,12 +24,15 @@ from leadpay.webhooks.route import (
     PaymentFilters,
     PaymentHandler,
     Route,
+    UnreadableHandler,
+    check_unreadable_handler,
     make_pattern,
     make_route,
 )
 
 H = TypeVar("H", bound=EventHandler)
 P = TypeVar("P", bound=PaymentHandler)
+U = TypeVar("U", bound=UnreadableHandler)
 L = TypeVar("L", bound=Callable[[], AbstractAsyncContextManager[Any]])
 
 MANDATORY: Final = (
@@ -80,6 +83,7 @@ class WebhookRouter:
         self._entries: list[Route | WebhookRouter] = []
         self._parents: list[WebhookRouter] = []
         self._lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+        self._unreadable: list[UnreadableHandler] = []
         self._table: dict[str, _Selection] = {}
 
     def __repr__(self) -> str:
@@ -158,6 +162,20 @@ class WebhookRouter:
         register = self._decorator((), options)
         return register(*handler) if handler else register
 
+    def unreadable(self, handler: U, /) -> U:
+        """Register a handler for what the bank signed and leadpay cannot read: ``@router.unreadable``.
+
+        It takes one argument, an :class:`UnreadableWebhook`. It is for receivers without an inbox: an inbox keeps such
+        a webhook itself, in the state ``unreadable``. The bank gets 200 if all of these handlers succeed, else 500, and
+        sends the webhook again.
+
+        Raises:
+            RouterError: it is not a coroutine function with one parameter.
+        """
+        check_unreadable_handler(handler)
+        self._unreadable.append(handler)
+        return handler
+
     def lifespan(self, manager: L) -> L:
         """Keep something open while the router runs: ``@router.lifespan`` above an ``@asynccontextmanager``.
 
@@ -219,6 +237,11 @@ class WebhookRouter:
         for router in self.tree():
             if router._lifespan is not None:  # noqa: SLF001 - its own kind
                 yield router, router._lifespan  # noqa: SLF001 - the same
+
+    def unreadable_handlers(self) -> Iterator[UnreadableHandler]:
+        """All handlers for unreadable webhooks, included ones too."""
+        for router in self.tree():
+            yield from router._unreadable  # noqa: SLF001 - its own kind
 
     def select(self, event: Event) -> Sequence[Route]:
         """Select the routes that run for an event: all that match or, if none does, the ``unhandled`` ones.

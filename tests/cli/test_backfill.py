@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from leadpay.errors import ConfigurationError
 from leadpay.inbox import open_inbox
 from tests.support.scene import Scene
 
@@ -31,3 +32,24 @@ async def test_missed_events_are_stored(
     assert "WARNING" in capsys.readouterr().out
     async with open_inbox(inbox_url) as inbox:
         assert (await inbox.stats()).by_state == {"waiting": 3}
+
+
+@pytest.mark.asyncio
+async def test_events_that_cannot_be_read_are_stored_and_shown(
+    online: Scene, inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warning names the command that lists them."""
+    online.clock._now = time.time() - 7200
+    await online.receive()
+    online.bank.faults.add("unreadable_object:list_events")
+    await invoke("backfill", "--since", datetime.fromtimestamp(time.time() - 20_000, UTC).isoformat())
+    assert "WARNING: 1 of them cannot be read: leadpay inbox list --state unreadable" in capsys.readouterr().out
+    async with open_inbox(inbox_url) as inbox:
+        assert (await inbox.stats()).by_state == {"unreadable": 1}
+
+
+@pytest.mark.asyncio
+async def test_the_first_backfill_demands_since(online: Scene, inbox_url: str, invoke: Any) -> None:
+    """An inbox that was lost must not be taken for a complete one."""
+    with pytest.raises(ConfigurationError, match="--since"):
+        await invoke("backfill")

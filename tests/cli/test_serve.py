@@ -52,7 +52,7 @@ async def test_an_event_is_stored_and_then_handled(
 ) -> None:
     """With credentials, handlers have a client, and --backfill reads the bank's event list."""
     served.handled.clear()
-    async with serving(invoke, capsys, "--backfill") as line:
+    async with serving(invoke, capsys, "--backfill", "--since", "2026-01-01") as line:
         assert await send(line.split()[-1], online.bank.webhook_secret, "event_1") == 200
         await until(lambda: served.handled == [("event_1", True)])
     async with open_inbox(inbox_url) as inbox:
@@ -72,6 +72,13 @@ async def test_one_process_receives_and_another_handles(
     async with serving(invoke, capsys, "--work") as line:
         assert line == "working on the inbox"
         await until(lambda: served.handled == [("event_1", False)])
+
+
+@pytest.mark.asyncio
+async def test_the_first_backfill_demands_since(online: Scene, inbox_url: str, invoke: Any) -> None:
+    """At the start, not in a log line every quarter of an hour."""
+    with pytest.raises(ConfigurationError, match="--since"):
+        await invoke("serve", ROUTER, "--port", "0", "--backfill")
 
 
 @pytest.mark.parametrize(

@@ -84,28 +84,37 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 @pytest.mark.asyncio
-async def test_a_new_inbox_begins_now(scene: Scene) -> None:
-    """An event older than the inbox is left alone; a later one is found, and found once."""
+async def test_the_first_walk_fetches_all_that_the_bank_lists(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """An inbox that was lost lacks everything; later walks begin at the watermark."""
     await scene.incoming()
-    assert (await scene.walk()).seen == 0
+    await scene.clock.advance(80 * DAY)
+    await scene.incoming()
+    first = await scene.walk()
+    assert (first.seen, first.recovered, first.near_limit) == (2, 2, False)
+    assert "the first walk: all events of the 90 days" in caplog.text
     assert await scene.inbox.watermark() == scene.now()
     await scene.incoming()
     assert (await scene.walk(overlap=timedelta())).recovered == 1
     again = await scene.walk()
-    assert (again.seen, again.recovered, again.near_limit) == (2, 1, False)
+    assert (again.seen, again.recovered) == (2, 0)
     assert again.start == scene.now() - timedelta(hours=1)
-    assert (await scene.walk()).recovered == 0
 
 
 @pytest.mark.asyncio
-async def test_an_inbox_without_a_watermark_begins_with_its_oldest_event(scene: Scene) -> None:
-    """It was in use before, so what it missed since is its own."""
-    await scene.incoming()
-    await scene.incoming()
-    listed = [event async for event in scene.lead.events.list()]
-    await scene.inbox.add(listed[-1], b"{}", received_at=scene.now())
-    done = await scene.walk()
-    assert (done.start, done.seen, done.recovered) == (listed[-1].created_at, 2, 1)
+async def test_an_event_that_cannot_be_read_is_kept_and_costs_only_itself(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The walk comes to its end; the next one knows the event already."""
+    start = scene.now()
+    for _ in range(3):
+        await scene.incoming()
+    scene.bank.faults.add("unreadable_object:list_events", times=2)
+    done = await scene.walk(since=start)
+    assert (done.seen, done.recovered, done.unreadable) == (3, 3, 1)
+    assert (await scene.inbox.stats()).by_state == {"waiting": 2, "unreadable": 1}
+    assert "the bank lists an event that cannot be read: event_" in caplog.text
+    again = await scene.walk()
+    assert (again.seen, again.recovered, again.unreadable) == (3, 0, 1)
 
 
 @pytest.mark.asyncio
@@ -139,7 +148,7 @@ async def test_a_walk_by_hand_moves_the_watermark_over_no_gap(scene: Scene) -> N
 @pytest.mark.asyncio
 async def test_an_outage_near_the_bank_s_limit_is_loud(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """The bank lists ninety days, so a walk that begins near them logs an error."""
-    await scene.walk()
+    await scene.walk(since=scene.now())
     await scene.incoming()
     await scene.clock.advance(79 * DAY)
     assert not (await scene.walk(since=scene.now() - timedelta(days=79))).near_limit
@@ -152,7 +161,7 @@ async def test_an_outage_near_the_bank_s_limit_is_loud(scene: Scene, caplog: pyt
 async def test_a_walk_that_is_cut_off_goes_on_where_it_was(scene: Scene) -> None:
     """The watermark moves with what has been stored, and not beyond."""
     start = scene.now()
-    await scene.walk()
+    await scene.walk(since=start)
     for _ in range(3):
         await scene.incoming()
         await scene.clock.advance(8 * HOUR)
@@ -180,7 +189,7 @@ async def test_on_a_schedule_failures_are_logged_and_tried_again(
     flaky: Any = Flaky(scene.inbox)
     flaky.failing["watermark"] = InboxError("the store is away")
     resting = Resting(scene.clock)
-    async with backfilling(scene.lead, flaky, clock=resting):
+    async with backfilling(scene.lead, flaky, since=scene.now(), clock=resting):
         await until(lambda: resting.rests == 1)
         assert "the store is away" in caplog.text
         flaky.failing["watermark"] = ValueError("Alex Smith")
@@ -188,13 +197,21 @@ async def test_on_a_schedule_failures_are_logged_and_tried_again(
         await until(lambda: resting.rests == 2)
         assert "builtins.ValueError" in caplog.text
         assert "Alex Smith" not in caplog.text
-        flaky.failing.clear()
+        flaky.failing["watermark"] = asyncio.CancelledError()
         await scene.clock.advance(INTERVAL_SECONDS)
         await until(lambda: resting.rests == 3)
+        assert "CancelledError" in caplog.text
+        flaky.failing.clear()
+        await scene.clock.advance(INTERVAL_SECONDS)
+        await until(lambda: resting.rests == 4)
         assert "set_watermark" in flaky.succeeded
         await scene.incoming()
         await scene.clock.advance(INTERVAL_SECONDS)
         await until(lambda: "recovered 1 of 1 events" in caplog.text)
+        flaky.gates["watermark"] = asyncio.Event()
+        calls = len(flaky.calls)
+        await scene.clock.advance(INTERVAL_SECONDS)
+        await until(lambda: len(flaky.calls) > calls)
     assert len(asyncio.all_tasks()) < 10
 
 
@@ -223,7 +240,7 @@ async def test_after_80_hours_of_outage_nothing_is_lost_and_nothing_doubled() ->
         worker = Worker(scene.inbox, router, clock=scene.clock)
         async with listening(receiver) as url:
             scene.bank.webhook_url = url
-            await scene.walk()
+            await scene.walk(since=scene.now())
             for _ in range(5):
                 await scene.incoming()
         for number in range(40):

@@ -15,7 +15,7 @@ class Flaky:
 
     def __init__(self, inbox: Inbox) -> None:
         self.inner = inbox
-        self.failing: dict[str, Exception] = {}
+        self.failing: dict[str, BaseException] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.calls: list[str] = []
         self.succeeded: list[str] = []

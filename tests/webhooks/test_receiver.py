@@ -13,6 +13,7 @@ from leadpay.errors import ConfigurationError, RouterError
 from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observation, SecretMatched, WebhookReceived
 from leadpay.webhooks import receiver as module
 from leadpay.webhooks.context import Context, Defer, Discard
+from leadpay.webhooks.event import UnreadableWebhook
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 
@@ -305,6 +306,16 @@ class FakeStore:
         self.rows[event.id] = body
         return new
 
+    async def add_unreadable(self, event_id: str | None, body: bytes, problems: Any, *, received_at: datetime) -> bool:
+        """Store."""
+        if self.broken:
+            raise OSError("disk full of Gertrude")
+        assert problems
+        name = event_id or str(body)
+        new = name not in self.rows
+        self.rows[name] = body
+        return new
+
     @asynccontextmanager
     async def worker(self, dispatcher: Any, *, client: Any) -> AsyncIterator[None]:
         """Work."""
@@ -332,6 +343,60 @@ async def test_with_an_inbox_200_means_stored(
     assert bell.contexts == []
     assert "OSError" in caplog.text
     assert "Gertrude" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_with_an_inbox_authentic_bytes_are_never_thrown_away(
+    bell: Bell, clock: Any, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be read is kept raw, and 200; only a store that fails makes the bank send it again."""
+    store = FakeStore()
+    observations: list[Observation] = []
+    async with WebhookReceiver(
+        bell.router, secrets=SECRET, clock=clock, inbox=store, work=False, observer=observations.append
+    ) as receiver:
+        bodies = [make_body(amount="4400112233"), b"Gertrude{"]
+        for body in bodies:
+            assert [await receiver.receive(body=body, headers=signed(body)) for _ in range(2)] == [200, 200]
+        assert store.rows == {"event_1": bodies[0], str(bodies[1]): bodies[1]}
+        store.broken = True
+        assert await receiver.receive(body=b"[]", headers=signed(b"[]")) == 503
+    assert receiver.counts == {"unreadable": 2, "duplicate": 2, "not_stored": 1}
+    assert [one.result for one in observations if isinstance(one, WebhookReceived)][:2] == ["unreadable", "duplicate"]
+    assert "event_1 is authentic, but cannot be read" in caplog.text
+    assert "a webhook without an ID was not stored" in caplog.text
+    assert not any(private in caplog.text for private in ("Gertrude", "4400112233"))
+
+
+@pytest.mark.asyncio
+async def test_without_an_inbox_unreadable_webhooks_go_to_their_handlers(
+    clock: Any, make_body: Body, signed: Signed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of the tree run; if one fails, it is 500, and the bank sends it again."""
+    seen: list[UnreadableWebhook] = []
+    router, included = WebhookRouter("unreadable"), WebhookRouter("included")
+    router.include(included)
+
+    @router.unreadable
+    async def keep(webhook: UnreadableWebhook) -> None:
+        seen.append(webhook)
+
+    @included.unreadable
+    async def fail(webhook: UnreadableWebhook) -> None:
+        if webhook.event_id is None:
+            raise ValueError("Gertrude")
+
+    receiver = WebhookReceiver(router, secrets=SECRET, clock=clock)
+    body = make_body(amount="4400112233")
+    assert await receiver.receive(body=body, headers=signed(body)) == 200
+    assert await receiver.receive(body=b"[]", headers=signed(b"[]")) == 500
+    assert [(one.body, one.event_id, one.received_at.timestamp()) for one in seen] == [
+        (body, "event_1", clock.now()),
+        (b"[]", None, clock.now()),
+    ]
+    assert receiver.counts == {"unreadable": 2}
+    assert "builtins.ValueError" in caplog.text
+    assert "Gertrude" not in repr(seen) + caplog.text
 
 
 @pytest.mark.asyncio

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from leadpay.errors import RouterError
-from leadpay.webhooks.event import parse
+from leadpay.webhooks.event import UnreadableWebhook, parse
 from leadpay.webhooks.router import WebhookRouter
 from tests.support.handlers import named
 
@@ -169,6 +169,23 @@ def test_a_router_has_one_lifespan() -> None:
     with pytest.raises(RouterError, match="mine: has a lifespan already"):
         router.lifespan(empty)
     assert list(router.lifespans()) == [(router, empty)]
+
+
+def test_a_handler_of_unreadable_webhooks_takes_one_argument() -> None:
+    """It gets no event and no context; anything else is refused at import."""
+    router = WebhookRouter("mine")
+
+    @router.unreadable
+    async def keep(webhook: UnreadableWebhook) -> None: ...
+
+    assert list(router.unreadable_handlers()) == [keep]
+    with pytest.raises(RouterError, match="no context"):
+
+        @router.unreadable  # type: ignore[type-var]
+        async def two(webhook: UnreadableWebhook, context: object) -> None: ...
+
+    with pytest.raises(RouterError, match="async def"):
+        router.unreadable(lambda webhook: None)  # type: ignore[type-var]
 
 
 def test_mandatory_events_without_a_handler_are_named() -> None:

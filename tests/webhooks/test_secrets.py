@@ -80,6 +80,10 @@ class Store:
         """Accept."""
         return True
 
+    async def add_unreadable(self, event_id: str | None, body: bytes, problems: Any, *, received_at: datetime) -> bool:
+        """Accept."""
+        return True
+
     async def record_secrets(self, uses: Sequence[SecretUse]) -> None:
         """Keep them, or fail."""
         if self.failing:
