@@ -18,8 +18,8 @@ from leadpay.errors import ConfigurationError
 from leadpay.inbox import open_inbox
 from leadpay.inbox.backfill import backfilling
 from leadpay.inbox.worker import Worker
-from leadpay.webhooks.aiohttp import PATH, listening
-from leadpay.webhooks.receiver import WebhookReceiver
+from leadpay.webhooks.aiohttp import listening
+from leadpay.webhooks.receiver import PATH, WebhookReceiver
 
 
 async def serve(

@@ -8,12 +8,7 @@ from aiohttp import web
 
 from leadpay.webhooks.http_server import ServerLimits, serving
 from leadpay.webhooks.ip_allowlist import AllowList
-from leadpay.webhooks.receiver import WebhookReceiver
-
-PATH = "/webhooks/lead"
-"""Where the bank's webhooks are received by default."""
-
-_FORBIDDEN = 403
+from leadpay.webhooks.receiver import FORBIDDEN, PATH, WebhookReceiver
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -103,7 +98,7 @@ def _allowing(addresses: AllowList, receiver: WebhookReceiver, handle: _Handler)
     async def handle_if_allowed(request: web.Request) -> web.Response:
         if addresses.allows(_peer(request), request.headers.getall("X-Forwarded-For", [])):
             return await handle(request)
-        return web.Response(status=receiver.refuse(_FORBIDDEN, "address", "its address is not on the allow-list"))
+        return web.Response(status=receiver.refuse(FORBIDDEN, "address", "its address is not on the allow-list"))
 
     return handle_if_allowed
 

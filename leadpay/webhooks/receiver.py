@@ -32,9 +32,13 @@ MAX_REMEMBERED: Final = 10_000
 MAX_SIMULTANEOUS: Final = 1_000
 """How many events a receiver works on at once. More get a 503, so that they wait in the bank's queue."""
 
+PATH: Final = "/webhooks/lead"
+"""Where the bank's webhooks are received by default."""
+
 OK: Final = 200
 MALFORMED: Final = 400
 REFUSED: Final = 401
+FORBIDDEN: Final = 403
 TOO_LARGE: Final = 413
 ENCODED: Final = 415
 HANDLER_FAILED: Final = 500

@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.typedefs import Handler
 
 from leadpay.errors import ConfigurationError
-from leadpay.webhooks.aiohttp import PATH, listening, mount
-from leadpay.webhooks.receiver import WebhookReceiver
+from leadpay.webhooks.aiohttp import listening, mount
+from leadpay.webhooks.receiver import PATH, WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 
 SECRET = "whsec_current"

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from leadpay.models import InstantPaymentEvent
-from leadpay.webhooks.aiohttp import PATH, mount
-from leadpay.webhooks.receiver import WebhookReceiver
+from leadpay.webhooks.aiohttp import mount
+from leadpay.webhooks.receiver import PATH, WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from tests.support.call_counting import CountedCalls, counting_calls
 
