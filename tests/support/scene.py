@@ -30,6 +30,10 @@ class Scene(NamedTuple):
             }
         )
 
+    def party(self, account_number: str) -> Party:
+        """A creditor with an account number that chooses the outcome."""
+        return Party(name="Alex Smith", account_number=account_number)
+
     async def receive(self, account_number: str = "1234567890", amount: int = 7500) -> InstantPayment:
         """Simulate an incoming payment; returns it once it was received."""
         await self.lead.simulate.incoming(
