@@ -21,10 +21,13 @@ from leadpay.cli import (
     explain,
     inbox,
     listen,
+    outbox,
+    pay,
     payments,
     plugins,
     sandbox,
     secrets,
+    send,
     serve,
     trigger,
 )
@@ -53,6 +56,9 @@ app.command(events.events)
 app.command(account_numbers.account_numbers)
 app.command(explain.explain)
 app.command(inbox.inbox)
+app.command(send.send)
+app.command(pay.pay)
+app.command(outbox.outbox)
 app.command(backfill.backfill)
 app.command(secrets.secrets)
 app.register_install_completion_command(help="Install completion of commands and options for your shell.")

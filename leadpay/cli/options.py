@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter, Token
 
+from leadpay.cli.output import print_line
 from leadpay.client import LeadClient
 from leadpay.config import Settings, Timeouts
 from leadpay.errors import ConfigurationError
@@ -18,6 +19,8 @@ Flag = Parameter(negative="")
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 InboxUrl = Annotated[str | None, Parameter(name="--inbox", env_var="LEAD_INBOX")]
+
+OutboxUrl = Annotated[str | None, Parameter(name="--outbox", env_var="LEAD_OUTBOX")]
 
 
 def read_secret(_: Any, tokens: Sequence[Token]) -> str:
@@ -85,6 +88,31 @@ def require_inbox_url(url: str | None) -> str:
     if not url:
         raise ConfigurationError("no inbox given: pass --inbox sqlite:///inbox.db, or set LEAD_INBOX")
     return url
+
+
+def require_outbox_url(url: str | None) -> str:
+    """Return the outbox URL.
+
+    Raises:
+        ConfigurationError: it is missing.
+    """
+    if not url:
+        raise ConfigurationError("no outbox given: pass --outbox sqlite:///outbox.db, or set LEAD_OUTBOX")
+    return url
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask a person, unless ``--yes`` was given.
+
+    Raises:
+        ConfigurationError: standard input is no terminal, so that no person can be asked.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigurationError("this sends money: confirm it with --yes where no person can be asked")
+    print_line(f"{question} [y/N]", file=sys.stderr)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def split_secrets(secret: str | None) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def open_outbox(
     limits: Limits | Mapping[str, Limits] | None = None,
     suspect_duplicates: timedelta | None = None,
     two_people: bool = False,
+    migrate: bool = True,
     clock: Clock | None = None,
 ) -> Outbox:
     """Choose the outbox that a URL names; enter it to open it. It may share its database with an inbox.
@@ -54,6 +55,8 @@ def open_outbox(
             to every program that queues.
         suspect_duplicates: how long after a payment an equal one (account number, counterparty, amount) is held.
         two_people: whether an approval must come from another person than who queued the instruction.
+        migrate: whether entering it makes the schema, or brings an older one up to date; False for a look, which
+            changes nothing.
         clock: what tells the time; leases in PostgreSQL go by the database's clock all the same.
 
     Raises:
@@ -65,10 +68,10 @@ def open_outbox(
     if dialect == "sqlite":
         from leadpay.outbox.sqlite import SqliteOutboxStore  # noqa: PLC0415 - loaded when it is used
 
-        return Outbox(SqliteOutboxStore(location), guards=guards, clock=clock)
+        return Outbox(SqliteOutboxStore(location, migrate=migrate), guards=guards, clock=clock)
     with requiring_psycopg():
         from leadpay.outbox.postgres import PostgresOutboxStore  # noqa: PLC0415 - loaded when it is used
-    return Outbox(PostgresOutboxStore(location, clock=clock), guards=guards, clock=clock)
+    return Outbox(PostgresOutboxStore(location, migrate=migrate, clock=clock), guards=guards, clock=clock)
 
 
 _HOMES: Final = {

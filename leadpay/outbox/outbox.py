@@ -218,6 +218,10 @@ class Outbox:
         self.store.changed([], has_work=True)
         return instructions
 
+    async def differences(self, many: Sequence[NewInstruction]) -> dict[str, Sequence[str]]:
+        """Say which references are known with other content, and the fields that differ; nothing is queued."""
+        return await self.store.run(partial(queries.differences, many, digests=self.digests), writes=False)
+
     def _adding(self, new: NewInstruction, by: str | None) -> Callable[[], Plan[Instruction]]:
         return partial(
             queries.add,
@@ -303,6 +307,12 @@ class Outbox:
         """Look one instruction up."""
         return await self.store.run(partial(queries.get, reference), writes=False)
 
+    async def get_all(self, references: Sequence[str]) -> list[Instruction]:
+        """Look several instructions up; those that are unknown are left out."""
+        plans = [partial(queries.get, reference) for reference in references]
+        found = await self.store.run(partial(queries.in_one, plans), writes=False)
+        return [one for one in found if one is not None]
+
     async def history(self, reference: str) -> list[LogEntry]:
         """Read an instruction's audit trail, oldest first; it is never changed."""
         return await self.store.run(partial(queries.history, reference), writes=False)
@@ -310,6 +320,7 @@ class Outbox:
     async def instructions(
         self,
         *,
+        reference: str | None = None,
         state: InstructionState | None = None,
         outcome: Outcome | None = None,
         operation: Operation | None = None,
@@ -327,6 +338,7 @@ class Outbox:
         """Iterate over the instructions in constant memory: newest first, or oldest first with ``after``.
 
         Args:
+            reference: only the one with this reference.
             state: only those in this state.
             outcome: only those with this outcome.
             operation: only those of this kind.
@@ -342,6 +354,7 @@ class Outbox:
             limit: how many at most.
         """
         wanted = {
+            "reference": reference,
             "state": state,
             "outcome": outcome,
             "operation": operation,

@@ -30,6 +30,7 @@ class PostgresOutboxStore:
         connections: how many connections it has.
         response_seconds: how long the database may take over one operation.
         connect_seconds: how long to wait for a connection.
+        migrate: whether to make the schema, or to bring it up to date; False for a look that changes nothing.
         listen: where to listen for notifications: a DSN that leads to the server and not to a pooler, or True for the
             same DSN; False to poll only.
         clock: what waits before a lost connection for notifications is replaced.
@@ -46,6 +47,7 @@ class PostgresOutboxStore:
         connections: int = STORE_CONNECTIONS,
         response_seconds: float = RESPONSE_SECONDS,
         connect_seconds: float = CONNECT_SECONDS,
+        migrate: bool = True,
         listen: bool | str = True,
         clock: Clock | None = None,
         database_clock: bool = True,
@@ -58,6 +60,7 @@ class PostgresOutboxStore:
             handler_connections=1,
             response_seconds=response_seconds,
             connect_seconds=connect_seconds,
+            migrate=migrate,
         )
         self._watchers = Watchers()
         self._listener: Listener | None = None

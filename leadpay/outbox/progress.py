@@ -8,7 +8,7 @@ from leadpay.enums import ResolvedBy, ReturnRequestStatus, Status
 from leadpay.models import InstantPayment, ReturnRequest
 from leadpay.outbox.store import Operation, Outcome
 
-POLL_PAUSES: Final = (30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 10_800.0, 86_400.0)
+POLL_PAUSES: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 86_400.0)
 """How long to wait before each look at an accepted payment, in seconds; the last one is repeated. Webhooks tell most;
 the bank sends none for a payment that is created or canceled, and one may be lost."""
 

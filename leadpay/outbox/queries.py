@@ -86,7 +86,7 @@ VALUES (:instruction::bigint, {now}, :action::text, :actor::text, :detail::text)
 _LOG_WORK: Final = _LOG.replace("{announce}", "{announce_work}")
 
 _HOLD: Final = """
-UPDATE leadpay_instructions SET state = 'held', due_at = NULL, reason = :reason::text, counted_on = NULL
+UPDATE leadpay_instructions SET state = 'held', due_at = NULL, reason = :reason::text, two_people = :two_people::bigint
 WHERE number = :number::bigint"""
 
 _COUNT: Final = "UPDATE leadpay_instructions SET counted_on = :day::bigint WHERE number = :number::bigint"
@@ -106,7 +106,7 @@ SELECT reference FROM leadpay_instructions WHERE fingerprint = :fingerprint::tex
 # By hand.
 
 _LOCKED: Final = f"""
-SELECT {COLUMNS}, {{now}}, counted_on, creditor, leased FROM leadpay_instructions
+SELECT {COLUMNS}, {{now}}, counted_on, creditor, leased, two_people FROM leadpay_instructions
 WHERE reference = :reference::text {{lock}}"""  # noqa: S608 - our own columns
 
 _PEOPLE: Final = """
@@ -185,6 +185,18 @@ def in_one(plans: Sequence[Callable[[], Plan[T]]]) -> Plan[list[T]]:
     return results
 
 
+def differences(many: Sequence[NewInstruction], *, digests: Digests) -> Plan[dict[str, Sequence[str]]]:
+    """Say which references are known with other content, and the fields that differ; nothing is changed."""
+    found: dict[str, Sequence[str]] = {}
+    for new in many:
+        try:
+            if (yield Statement(_BY_REFERENCE, {"reference": new.reference})):
+                yield from _known(new, digests.content(new))
+        except ReferenceReusedError as error:
+            found[new.reference] = error.fields
+    return found
+
+
 def namespace() -> Plan[str]:
     """Read what the keys of this outbox are made from."""
     ((found,),) = yield Statement(_NAMESPACE, {})
@@ -224,7 +236,7 @@ def add(new: NewInstruction, *, digests: Digests, guards: Guards, by: str | None
     if reason is None:
         yield log(instruction.number, "queued", by=by, now=now)
         return instruction
-    yield Statement(_HOLD, {"number": instruction.number, "reason": reason})
+    yield Statement(_HOLD, {"number": instruction.number, "reason": reason, "two_people": int(guards.two_people)})
     yield log(instruction.number, "held", by=by, detail=reason, now=now)
     return attrs.evolve(instruction, state="held", reason=reason, next_at=None)
 
@@ -310,10 +322,10 @@ def approve(reference: str, *, guards: Guards, by: str, reason: str | None, now:
     Raises:
         InstructionStateError: it isn't held, or another person must approve it.
     """
-    instruction, present, _, creditor, _ = yield from _locked(reference, now)
+    instruction, present, _, creditor, _, two_people = yield from _locked(reference, now)
     if instruction.state != "held":
         raise InstructionStateError(f"is {instruction.state}, and not held", reference=reference)
-    if guards.two_people:
+    if guards.two_people or two_people:
         first = yield from _first_person(instruction)
         if first is None:
             yield log(instruction.number, FIRST_APPROVAL, by=by, detail=reason, now=now)
@@ -347,7 +359,7 @@ def withdraw(reference: str, *, by: str, reason: str | None, now: int | None) ->
     Raises:
         InstructionStateError: an attempt to send it has begun.
     """
-    instruction, _, day, creditor, _ = yield from _locked(reference, now)
+    instruction, _, day, creditor, _, _ = yield from _locked(reference, now)
     if instruction.state == "withdrawn":
         return instruction
     given = {"number": instruction.number, "reason": reason or f"withdrawn by {by}", "now": now}
@@ -366,7 +378,7 @@ def resolve(
     Raises:
         InstructionStateError: it is not in doubt, a sender still works on it, or the payment belongs to another.
     """
-    instruction, _, day, creditor, leased = yield from _locked(reference, now)
+    instruction, _, day, creditor, leased, _ = yield from _locked(reference, now)
     if instruction.state != "in_doubt" or leased:
         raise InstructionStateError(f"is {instruction.state}, and a sender may be at work on it", reference=reference)
     if payment_id is None:
@@ -390,8 +402,8 @@ def resolve(
     return (yield from _again(reference))
 
 
-def _locked(reference: str, now: int | None) -> Plan[tuple[Instruction, int, int | None, str | None, int]]:
-    """Read an instruction and lock its row; gives also the time, the day it counts on, its creditor and lease.
+def _locked(reference: str, now: int | None) -> Plan[tuple[Instruction, int, int | None, str | None, int, int]]:
+    """Read an instruction and lock its row; gives also the time, its day, creditor and lease, and two_people.
 
     Raises:
         InstructionStateError: there is none.
@@ -399,8 +411,8 @@ def _locked(reference: str, now: int | None) -> Plan[tuple[Instruction, int, int
     found = yield Statement(_LOCKED, {"reference": reference, "now": now})
     if not found:
         raise InstructionStateError("is not in the outbox", reference=reference)
-    *columns, present, day, creditor, leased = found[0]
-    return instruction_of(columns), int(present), day, creditor, leased
+    *columns, present, day, creditor, leased, two_people = found[0]
+    return instruction_of(columns), int(present), day, creditor, leased, two_people
 
 
 def _again(reference: str) -> Plan[Instruction]:
@@ -436,6 +448,7 @@ def page(*, wanted: Mapping[str, Any], before: int, limit: int, oldest_first: bo
 
 
 _FILTERS: Final[Mapping[str, str]] = {
+    "reference": "reference = :reference::text",
     "state": "state = :state::text",
     "outcome": "outcome = :outcome::text",
     "payment_id": "payment_id = :payment_id::text",

@@ -26,6 +26,7 @@ class SqliteOutboxStore:
     Args:
         path: the file, made if it isn't there, readable by its owner only; or ``":memory:"`` for tests.
         busy_seconds: how long to wait for another process's transaction.
+        migrate: whether to make the file, and to bring its schema up to date; False for a look that changes nothing.
         prepare: what to do with each new connection, such as pragmas or functions of your own.
     """
 
@@ -37,11 +38,16 @@ class SqliteOutboxStore:
         path: str | Path,
         *,
         busy_seconds: float = BUSY_SECONDS,
+        migrate: bool = True,
         prepare: Callable[[sqlite3.Connection], object] | None = None,
     ) -> None:
         self.path = str(path)
         file = SqliteFile(
-            self.path, busy_seconds=busy_seconds, upgrade=partial(upgrade, package="leadpay.outbox"), prepare=prepare
+            self.path,
+            busy_seconds=busy_seconds,
+            upgrade=partial(upgrade, package="leadpay.outbox", migrate=migrate),
+            prepare=prepare,
+            create=migrate,
         )
         self._thread = ConnectionThread(file.connect, check=file.check, reopen=not file.is_memory)
         self._watchers = Watchers()

@@ -63,7 +63,7 @@ def test_the_bash_script_completes_a_command(tmp_path: Path) -> None:
     """Bash offers the commands that begin with the letters typed so far."""
     script = tmp_path / "leadpay"
     script.write_text(app.generate_completion(shell="bash"))  # noqa: S604 - the name of a shell, not a command
-    lines = f". {script}; COMP_WORDS=(leadpay pay); COMP_CWORD=1; _leadpay; echo ${{COMPREPLY[*]}}"
+    lines = f". {script}; COMP_WORDS=(leadpay paym); COMP_CWORD=1; _leadpay; echo ${{COMPREPLY[*]}}"
     done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True)  # noqa: S603, S607 - our own
     assert done.stdout == "payments\n"
 

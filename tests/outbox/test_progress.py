@@ -80,7 +80,7 @@ def test_a_rejection_is_ours_if_the_client_made_it_with_our_reason(request_: Any
 
 def test_pauses_between_looks_grow() -> None:
     """Up to a day."""
-    assert [next_poll(number) for number in (0, 1, 100)] == [30.0, 60.0, POLL_PAUSES[-1]]
+    assert [next_poll(number) for number in (0, 1, 100)] == [2.0, 5.0, POLL_PAUSES[-1]]
 
 
 def test_statuses_are_written_in_words() -> None:

@@ -170,7 +170,7 @@ async def test_one_instruction_that_fails_does_not_hold_up_the_others(scene: Out
 
 async def claim(scene: OutboxScene, *, lease: float = 90) -> Claim:
     """Claim the one instruction that is due, as a sender does that dies then."""
-    plan = partial(queries.claim, limit=1, polls=1, lease=lease, lifetime=3600, now=scene.outbox.now())
+    plan = partial(queries.claim, limit=1, polls=0, lease=lease, lifetime=3600, now=scene.outbox.now())
     ((claimed,), pause) = await scene.outbox.store.run(plan)
     assert pause == 0
     return claimed

@@ -31,7 +31,8 @@ CREATE TABLE leadpay_instructions (
     counted_on bigint,                             -- the day against whose limits it counts
     reason text COLLATE "C",
     evidence text COLLATE "C",
-    needs_person bigint NOT NULL DEFAULT 0
+    needs_person bigint NOT NULL DEFAULT 0,
+    two_people bigint NOT NULL DEFAULT 0            -- 1: was held where two people must agree
 -- A row changes several times, so dead rows are vacuumed early.
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 

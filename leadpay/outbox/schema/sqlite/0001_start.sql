@@ -31,7 +31,8 @@ CREATE TABLE leadpay_instructions (
     counted_on INTEGER,                             -- the day against whose limits it counts
     reason TEXT,
     evidence TEXT,
-    needs_person INTEGER NOT NULL DEFAULT 0
+    needs_person INTEGER NOT NULL DEFAULT 0,
+    two_people INTEGER NOT NULL DEFAULT 0           -- 1: was held where two people must agree
 );
 
 -- The queue: only what may be sent, in the order of sending, however many rows there are.
