@@ -184,8 +184,8 @@ class ReturnRequest(Model):
     reason: ReturnRequestReason
     created_at: datetime
     details: str | None = attrs.field(default=None, repr=False)
-    deadline: datetime | None = None
-    """When a reaction is due; the bank rejects an incoming request at midnight if there was none."""
+    deadline_: datetime | None = None
+    """``deadline`` as the bank sent it: it leaves the field out at times."""
     resolution: ReturnRequestResolution | None = None
 
     def explain(self) -> Explanation:
@@ -193,9 +193,34 @@ class ReturnRequest(Model):
         return explain(self.reason, ReturnRequestReason)
 
     @property
+    def deadline(self) -> datetime:
+        """When a reaction is due; the bank rejects an incoming request at midnight if there was none.
+
+        Where the bank sent none, it is computed from the Federal Reserve's business days, and ``deadline_is_computed``:
+        23:30 in New York on the tenth day, or 00:00 for a request of ours, which is ``pending`` (the bank's pages on
+        receiving and sending).
+        """
+        if self.deadline_ is not None:
+            return self.deadline_
+        from leadpay.business_days import return_request_deadline  # noqa: PLC0415 - few requests need it
+
+        is_ours = self.status == ReturnRequestStatus.PENDING
+        return return_request_deadline(self.created_at, direction="outgoing" if is_ours else "incoming")
+
+    @property
+    def deadline_is_computed(self) -> bool:
+        """Whether the bank sent no deadline, so that ``deadline`` is by our own calendar."""
+        return self.deadline_ is None
+
+    @property
     def is_active(self) -> bool:
-        """Whether it is still open: neither accepted nor rejected, by us or by the counterparty."""
-        return self.status in (ReturnRequestStatus.PENDING, ReturnRequestStatus.RESPONSE_NEEDED)
+        """Whether it is still open: neither accepted nor rejected, by us or by the counterparty.
+
+        One in a status that this version does not know is open until it has a resolution.
+        """
+        if self.status.is_known:
+            return self.status in (ReturnRequestStatus.PENDING, ReturnRequestStatus.RESPONSE_NEEDED)
+        return self.resolution is None
 
 
 def _created_at(payment: "InstantPayment") -> datetime:

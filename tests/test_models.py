@@ -11,10 +11,20 @@ from typing import Any
 import attrs
 import pytest
 
-from leadpay.converter import structure, structure_event
+from leadpay.converter import structure, structure_event, unstructure
 from leadpay.enums import EventType
 from leadpay.errors import InvalidRequestError
-from leadpay.models import MAX_AMOUNT, AccessToken, AccountNumber, Event, InstantPayment, Model, Party, cents
+from leadpay.models import (
+    MAX_AMOUNT,
+    AccessToken,
+    AccountNumber,
+    Event,
+    InstantPayment,
+    Model,
+    Party,
+    ReturnRequest,
+    cents,
+)
 from tests.support.account_numbers import ACCOUNT_NUMBER, ALLOWED, CUSTOMER, NUMBER
 
 PAYMENTS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "payments.json").read_text())
@@ -139,6 +149,49 @@ def test_the_active_return_request_is_the_open_one() -> None:
     assert asked.active_return_request is asked.return_requests[1]
     assert not asked.return_requests[0].is_active
     assert payment("outgoing, just created").active_return_request is None
+
+
+def return_request(**fields: Any) -> ReturnRequest:
+    """Read a return request of the bank's own example."""
+    data = {"status": "response_needed", "reason": "duplication", "created_at": "2022-06-27T11:22:33Z", **fields}
+    return structure(data, ReturnRequest)
+
+
+RESOLVED = {"resolved_at": "2022-06-28T11:22:33Z", "resolved_by": "client"}
+
+
+@pytest.mark.parametrize(
+    ("status", "resolution", "is_active"),
+    [
+        ("pending", None, True),
+        ("response_needed", None, True),
+        ("accepted", None, False),
+        ("rejected", RESOLVED, False),
+        ("response_required", None, True),
+        ("response_required", RESOLVED, False),
+    ],
+)
+def test_a_return_request_that_is_not_resolved_is_active(status: str, resolution: Any, is_active: bool) -> None:
+    """A status that nobody knows yet says nothing, so its resolution decides."""
+    assert return_request(status=status, resolution=resolution).is_active is is_active
+
+
+@pytest.mark.parametrize(
+    ("status", "deadline"),
+    [
+        ("response_needed", "2022-07-11T23:30:00-04:00"),
+        ("response_required", "2022-07-11T23:30:00-04:00"),
+        ("pending", "2022-07-11T00:00:00-04:00"),
+    ],
+)
+def test_a_return_request_without_a_deadline_has_a_computed_one(status: str, deadline: str) -> None:
+    """By the Federal Reserve's business days; it is marked, and not written back."""
+    computed = return_request(status=status)
+    assert (computed.deadline, computed.deadline_is_computed) == (datetime.fromisoformat(deadline), True)
+    assert "deadline" not in unstructure(computed)
+    sent = return_request(status=status, deadline="2022-07-05T23:30:00-04:00")
+    assert (sent.deadline, sent.deadline_is_computed) == (datetime.fromisoformat("2022-07-05T23:30:00-04:00"), False)
+    assert unstructure(sent)["deadline"] == "2022-07-05T23:30:00-04:00"
 
 
 def test_every_event_has_the_id_of_its_payment_or_none() -> None:

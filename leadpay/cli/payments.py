@@ -36,7 +36,7 @@ async def list_payments(
     Args:
         direction: outgoing or incoming.
         status: The status on our side: created, under_review, canceled, rejected or posted.
-        counterparty_status: The status on the other side: under_review, posted or rejected.
+        counterparty_status: The status on the other side: under_review, posted or rejected; null for none.
         return_request_status: pending, response_needed, accepted or rejected.
         account_id: Only payments of this account.
         account_number_id: Only payments of this account number.
@@ -55,6 +55,8 @@ async def list_payments(
         since=since,
         until=until,
     )
+    if counterparty_status == "null":
+        chosen["counterparty_status"] = None
     async with client_from_env() as lead:
         pager = lead.instant_payments.list(limit=page_size(limit), **chosen)
         found = await collect(pager, limit, as_json=as_json)

@@ -37,6 +37,7 @@ class Events:
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
+        unlisted: bool = False,
     ) -> AsyncPager[Event]:
         """List events: ``await`` it for one page, or use ``async for`` to get all of them.
 
@@ -50,6 +51,8 @@ class Events:
             limit: objects on a page, 1 to 100; the bank's default is 10.
             starting_after: an event's ID; the list continues after it.
             ending_before: an event's ID; the list goes back from it to newer events, the oldest first.
+            unlisted: whether to ask for types, and for kinds of objects, that this version does not know; they are
+                logged.
         """
         query = queries.events(
             types=types,
@@ -61,6 +64,7 @@ class Events:
             limit=limit,
             starting_after=starting_after,
             ending_before=ending_before,
+            unlisted=unlisted,
         )
         return AsyncPager(query, self._get_page)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from leadpay.client import queries, requests
 from leadpay.client.executor import RequestExecutor
@@ -113,7 +113,7 @@ class InstantPayments:
         account_number_id: str | None = None,
         direction: Direction | DirectionLiteral | None = None,
         status: Status | StatusLiteral | None = None,
-        counterparty_status: CounterpartyStatus | CounterpartyStatusLiteral | None = None,
+        counterparty_status: CounterpartyStatus | CounterpartyStatusLiteral | Literal["any"] | None = queries.ANY,
         return_request_status: ReturnRequestStatus | ReturnRequestStatusLiteral | None = None,
         created_after: datetime | None = None,
         created_on_or_after: datetime | None = None,
@@ -122,6 +122,7 @@ class InstantPayments:
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
+        unlisted: bool = False,
     ) -> AsyncPager[InstantPayment]:
         """List payments: ``await`` it for one page, or use ``async for`` to get all of them.
 
@@ -130,7 +131,7 @@ class InstantPayments:
             account_number_id: only payments of this account number.
             direction: ``outgoing`` or ``incoming``.
             status: our side.
-            counterparty_status: the other side.
+            counterparty_status: the other side; None for payments that have none, ``any`` for no filter.
             return_request_status: only payments with a return request in this status.
             created_after: an aware time of creation, like the next three.
             created_on_or_after: see above.
@@ -139,6 +140,7 @@ class InstantPayments:
             limit: objects on a page, 1 to 100; the bank's default is 10.
             starting_after: a payment's ID; the list continues after it.
             ending_before: a payment's ID; the list goes back from it to newer payments, the oldest first.
+            unlisted: whether to ask for values of enums that this version does not know; they are logged.
         """
         query = queries.payments(
             account_id=account_id,
@@ -154,6 +156,7 @@ class InstantPayments:
             limit=limit,
             starting_after=starting_after,
             ending_before=ending_before,
+            unlisted=unlisted,
         )
         return AsyncPager(query, self._get_page)
 
@@ -181,6 +184,7 @@ class InstantPayments:
         additional_information: str | None = None,
         idempotency_key: str | None = None,
         resuming: bool = False,
+        unlisted: bool = False,
     ) -> InstantPayment:
         """Return a payment that was received. This accepts an active return request.
 
@@ -190,12 +194,19 @@ class InstantPayments:
             additional_information: at most 140 characters; required with ``narrative`` and ``wrong_amount``.
             idempotency_key: see ``send``.
             resuming: see ``send``.
+            unlisted: whether to send a reason that this version does not know; it is logged.
 
         Returns:
             The NEW outgoing payment.
         """
         request = self._reasoned_request(
-            requests.RETURN, payment_id, reason, additional_information, idempotency_key, resuming=resuming
+            requests.RETURN,
+            payment_id,
+            reason,
+            additional_information,
+            idempotency_key,
+            resuming=resuming,
+            unlisted=unlisted,
         )
         return await self._executor.call(request, _read_payment, resuming=resuming)
 
@@ -207,6 +218,7 @@ class InstantPayments:
         additional_information: str | None = None,
         idempotency_key: str | None = None,
         resuming: bool = False,
+        unlisted: bool = False,
     ) -> InstantPayment:
         """Ask the counterparty to return a posted outgoing payment.
 
@@ -217,6 +229,7 @@ class InstantPayments:
                 ``service_not_rendered``.
             idempotency_key: see ``send``.
             resuming: see ``send``.
+            unlisted: whether to send a reason that this version does not know; it is logged.
 
         Returns:
             The same payment, with a new entry in ``return_requests``.
@@ -232,6 +245,7 @@ class InstantPayments:
             additional_information,
             idempotency_key,
             resuming=resuming,
+            unlisted=unlisted,
         )
 
         def is_ours(payment: InstantPayment) -> bool:
@@ -248,6 +262,7 @@ class InstantPayments:
         additional_information: str | None = None,
         idempotency_key: str | None = None,
         resuming: bool = False,
+        unlisted: bool = False,
     ) -> InstantPayment:
         """Reject the return request that waits for our decision.
 
@@ -259,6 +274,7 @@ class InstantPayments:
             additional_information: at most 140 characters; required with ``narrative``.
             idempotency_key: is sent all the same, in case the bank looks at it.
             resuming: see ``send``.
+            unlisted: whether to send a reason that this version does not know; it is logged.
 
         Returns:
             The same payment.
@@ -270,6 +286,7 @@ class InstantPayments:
             additional_information,
             idempotency_key,
             resuming=resuming,
+            unlisted=unlisted,
         )
 
         def is_rejected(payment: InstantPayment) -> bool:
@@ -296,11 +313,12 @@ class InstantPayments:
         idempotency_key: str | None,
         *,
         resuming: bool,
+        unlisted: bool,
     ) -> Request:
         if resuming and idempotency_key is None:
             raise requests.resuming_without_key(operation.name)
         key = self._executor.new_idempotency_key() if idempotency_key is None else idempotency_key
-        return requests.reasoned_request(operation, payment_id, reason, additional_information, key)
+        return requests.reasoned_request(operation, payment_id, reason, additional_information, key, unlisted=unlisted)
 
     async def _call_and_verify(
         self, request: Request, has_happened: Callable[[InstantPayment], bool], resuming: bool

@@ -174,10 +174,16 @@ REJECT_RETURN_REQUEST: Final = ReasonedOperation(
 
 
 def reasoned_request(
-    operation: ReasonedOperation, payment_id: str, reason: str, additional_information: str | None, key: str
+    operation: ReasonedOperation,
+    payment_id: str,
+    reason: str,
+    additional_information: str | None,
+    key: str,
+    *,
+    unlisted: bool = False,
 ) -> Request:
     """Build the request that returns a payment, requests a return, or rejects a return request."""
-    validator = Validator(operation.name, key)
+    validator = Validator(operation.name, key, unlisted=unlisted)
     validator.id("payment_id", payment_id, "instant_payment")
     body = validator.reason(reason, operation.allowed, additional_information, operation.needs_text)
     validator.raise_if_invalid()
@@ -249,9 +255,10 @@ def simulate(
     amount: int | None = None,
     reason: str | None = None,
     additional_information: str | None = None,
+    unlisted: bool = False,
 ) -> Request:
     """Build the request that simulates what a counterparty does with a payment."""
-    validator = Validator(simulation.path, key)
+    validator = Validator(simulation.path, key, unlisted=unlisted)
     validator.id("payment_id", payment_id, "instant_payment")
     body: dict[str, Any] = {}
     if simulation.allowed:

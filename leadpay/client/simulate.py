@@ -57,6 +57,7 @@ class Simulate:
         reason: ReturnReason | ReturnReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
+        unlisted: bool = False,
     ) -> None:
         """Simulate that the counterparty returns ``amount`` cents of an outgoing payment."""
         await self._simulate(
@@ -66,6 +67,7 @@ class Simulate:
             amount=amount,
             reason=reason,
             additional_information=additional_information,
+            unlisted=unlisted,
         )
 
     async def incoming_return_request(
@@ -75,6 +77,7 @@ class Simulate:
         reason: ReturnRequestReason | ReturnRequestReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
+        unlisted: bool = False,
     ) -> None:
         """Simulate that the counterparty requests the return of an incoming payment."""
         await self._simulate(
@@ -83,6 +86,7 @@ class Simulate:
             idempotency_key,
             reason=reason,
             additional_information=additional_information,
+            unlisted=unlisted,
         )
 
     async def incoming_return_request_rejection(
@@ -92,6 +96,7 @@ class Simulate:
         reason: ReturnRequestRejectionReason | CounterpartyRejectionReasonLiteral,
         additional_information: str | None = None,
         idempotency_key: str | None = None,
+        unlisted: bool = False,
     ) -> None:
         """Simulate that the counterparty rejects our return request."""
         await self._simulate(
@@ -100,6 +105,7 @@ class Simulate:
             idempotency_key,
             reason=reason,
             additional_information=additional_information,
+            unlisted=unlisted,
         )
 
     async def incoming_return_request_acceptance(self, payment_id: str, *, idempotency_key: str | None = None) -> None:

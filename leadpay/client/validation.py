@@ -3,13 +3,16 @@
 The limits are the bank's, from the pages of the single operations. The error names all faults of a request.
 """
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from leadpay.enums import OLDER_SPELLINGS
 from leadpay.errors import InvalidRequestError, Problem
 from leadpay.models import MAX_AMOUNT, Agent, Party
+
+logger = logging.getLogger("leadpay.client")
 
 MAX_DESCRIPTION: Final = 140
 """Longest description, and longest ``additional_information``, in characters."""
@@ -21,6 +24,8 @@ MAX_END_TO_END_ID: Final = 35
 """Longest end-to-end ID, in characters."""
 NAME_LENGTHS: Final = (3, 35)
 """Shortest and longest name of a party, in characters."""
+MAX_WORD: Final = 64
+"""Longest value of an enum that is sent though this version does not know it, in characters."""
 ACCOUNT_NUMBER_LENGTHS: Final = (1, 17)
 """Shortest and longest account number, in characters."""
 
@@ -35,6 +40,8 @@ _AN_ID: Final = re.compile("|".join(form.pattern for form in _IDS.values()), re.
 _OBJECT_ID: Final = re.compile(
     r"(ach|wire|account_number|internal_transfer|disbursement|instant_payment)_\w+", re.ASCII
 )
+_ANY_OBJECT_ID: Final = re.compile(r"[a-z]\w*_\w+", re.ASCII)
+_WORD: Final = re.compile(rf"[\w.]{{1,{MAX_WORD}}}", re.ASCII)
 # The check digit is not checked: the bank's own example, 111000111, has a wrong one.
 ROUTING_NUMBER: Final = re.compile(r"[0-9]{9}")
 _ACCOUNT_NUMBER: Final = re.compile(r"(?! )[ -~]*(?<! )")
@@ -62,10 +69,11 @@ def _id_of(value: object) -> str:
 class Validator:
     """Collects what is wrong with a request."""
 
-    __slots__ = ("_key", "_operation", "_problems")
+    __slots__ = ("_key", "_operation", "_problems", "_unlisted")
 
-    def __init__(self, operation: str, key: str | None = None) -> None:
+    def __init__(self, operation: str, key: str | None = None, *, unlisted: bool = False) -> None:
         self._operation = operation
+        self._unlisted = unlisted
         self._key = key
         self._problems: list[Problem] = []
         if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
@@ -73,8 +81,9 @@ class Validator:
             self.error("idempotency_key", f"must be 1 to {MAX_KEY} printable ASCII characters, no space at the ends")
 
     def error(self, parameter: str, reason: str) -> None:
-        """Add one fault of a parameter."""
-        self._problems.append(Problem(parameter, reason))
+        """Add one fault of a parameter, once."""
+        if (problem := Problem(parameter, reason)) not in self._problems:
+            self._problems.append(problem)
 
     def raise_if_invalid(self) -> None:
         """Raise InvalidRequestError if there is a fault."""
@@ -98,8 +107,10 @@ class Validator:
 
     def object_id(self, value: object) -> None:
         """Check the ID of an object of any of the products that have events."""
-        if not isinstance(value, str) or not _OBJECT_ID.fullmatch(value):
+        if not isinstance(value, str) or not (_ANY_OBJECT_ID if self._unlisted else _OBJECT_ID).fullmatch(value):
             self.error("object_id", "must be an object's ID such as instant_payment_xyz123")
+        elif not _OBJECT_ID.fullmatch(value):
+            logger.warning("%s: object_id=%s is of a kind that this version does not know", self._operation, value)
 
     def text(self, parameter: str, value: object, longest: int, shortest: int = 0) -> None:
         """Check a text: its length, and that all of its characters are visible."""
@@ -137,15 +148,32 @@ class Validator:
             self.error(f"{parameter}.routing_number", "must be a string of nine digits")
         return {"routing_number": value.routing_number}
 
+    def word(self, parameter: str, value: object, allowed: Collection[str], listing: str | None = None) -> str | None:
+        """Check one of the bank's words, and give it in its current spelling; None if it is refused.
+
+        A word that is not on the list is taken if the call says so, and logged.
+        """
+        current = OLDER_SPELLINGS.get(value, value) if isinstance(value, str) else None
+        if current is not None and current in allowed:
+            return str(current)
+        if current is None or not self._unlisted:
+            self.error(
+                parameter, f"must be {listing or 'one of ' + ', '.join(allowed)}; if it is new, say unlisted=True"
+            )
+        elif not _WORD.fullmatch(current):
+            self.error(parameter, f"must have 1 to {MAX_WORD} letters, digits, dots and underscores")
+        else:
+            logger.warning("%s: %s=%s is not on the list of this version", self._operation, parameter, current)
+            return str(current)
+        return None
+
     def reason(
         self, value: object, allowed: tuple[str, ...], additional_information: object, needs_text: frozenset[str]
     ) -> dict[str, Any]:
         """Check a reason and its text, and write them."""
-        current = OLDER_SPELLINGS.get(value, value) if isinstance(value, str) else None
+        current = self.word("reason", value, allowed)
         body: dict[str, Any] = {"reason": current}
-        if current not in allowed:
-            self.error("reason", f"must be one of {', '.join(allowed)}")
-        elif current in needs_text and not additional_information:
+        if current in needs_text and not additional_information:
             self.error("additional_information", f"is required with the reason {current}")
         if additional_information is not None:
             self.text("additional_information", additional_information, MAX_DESCRIPTION)

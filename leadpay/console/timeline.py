@@ -82,20 +82,19 @@ class Countdown:
     """The return request that is open, and how much time is left."""
 
     request: ReturnRequest
-    seconds: float | None
-    """Until the deadline; negative once it has passed; None if there is none."""
+    seconds: float
+    """Until the deadline; negative once it has passed."""
 
     @property
     def text(self) -> str:
         """The time left, in words."""
-        if self.seconds is None:
-            return "no deadline is known"
-        return f"{duration(self.seconds)} left" if self.seconds > 0 else "the deadline has passed"
+        text = f"{duration(self.seconds)} left" if self.seconds > 0 else "the deadline has passed"
+        return f"{text}, by our own calendar" if self.request.deadline_is_computed else text
 
     @property
     def is_urgent(self) -> bool:
         """Whether it should be looked at now."""
-        return self.seconds is None or self.seconds < DUE_SOON
+        return self.seconds < DUE_SOON
 
 
 def countdown(payment: InstantPayment, now: float) -> Countdown | None:
@@ -103,8 +102,7 @@ def countdown(payment: InstantPayment, now: float) -> Countdown | None:
     request = payment.active_return_request
     if request is None:
         return None
-    seconds = None if request.deadline is None else request.deadline.timestamp() - now
-    return Countdown(request=request, seconds=seconds)
+    return Countdown(request=request, seconds=request.deadline.timestamp() - now)
 
 
 def counterparty(payment: InstantPayment) -> str:

@@ -35,6 +35,9 @@ async def test_payments_are_json_lines(online: Scene, invoke: Any, capsys: pytes
     """Each line is one payment as the bank sends it; filters and the limit are the bank's."""
     for number in range(5):
         await online.send(amount=number)
+    await invoke("payments", "list", "--counterparty-status", "null", "--limit", "2", "--json")
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one.get("counterparty_status") for one in shown] == [None, None]
     await online.receive()
     await invoke("payments", "list", "--direction", "outgoing", "--limit", "3", "--json")
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -38,7 +38,8 @@ anything = (
 
 def filters(names: tuple[str, ...], **given_ones: Any) -> dict[str, Any]:
     """All filters, most of them left out."""
-    return {**dict.fromkeys(names), **given_ones}
+    missing = {"counterparty_status": queries.ANY} if "counterparty_status" in names else {}
+    return {**dict.fromkeys(names), **missing, **given_ones}
 
 
 @given(st.sampled_from(PAYMENTS), anything)
@@ -49,7 +50,8 @@ def test_any_value_of_a_filter_of_payments_is_sent_or_refused_by_its_name(name: 
     except InvalidRequestError as error:
         assert [problem.parameter for problem in error.problems] == [name]  # noqa: PT017 - both ends are fine
     else:
-        assert list(query.values()) == ([] if value is None else [value])
+        null = ["null"] if name == "counterparty_status" else []
+        assert list(query.values()) == (null if value is None else [value])
 
 
 @given(st.sampled_from(EVENTS), anything)
@@ -61,6 +63,33 @@ def test_any_value_of_a_filter_of_events_is_sent_or_refused_by_its_name(name: st
         assert [problem.parameter for problem in error.problems] == [name]  # noqa: PT017 - both ends are fine
     else:
         assert len(query) == (value is not None)
+
+
+def test_null_and_any_are_two_counterparty_statuses() -> None:
+    """The bank can be asked for payments without one: an outgoing one that has not posted has none."""
+    assert queries.payments(**filters(PAYMENTS, counterparty_status=None)) == {"counterparty_status": "null"}
+    assert queries.payments(**filters(PAYMENTS, counterparty_status="any")) == {}
+
+
+def test_new_words_can_be_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the caller says so; a listed one needs no word of it, and each new one is logged."""
+    for name in ("direction", "status", "counterparty_status", "return_request_status"):
+        given_one = filters(PAYMENTS, **{name: "brand_new"})
+        assert "say unlisted=True" in problems_of(queries.payments, **given_one)[name]
+        assert queries.payments(**given_one, unlisted=True) == {name: "brand_new"}
+        assert caplog.messages == [f"list: {name}=brand_new is not on the list of this version"]
+        caplog.clear()
+        assert list(problems_of(queries.payments, **filters(PAYMENTS, **{name: "a b"}), unlisted=True)) == [name]
+    types = filters(EVENTS, types=["instant_payment.posted", "instant_payment.brand_new"])
+    assert "say unlisted=True" in problems_of(queries.events, **types)["types"]
+    assert queries.events(**types, unlisted=True) == {"events": types["types"]}
+    kinds = filters(EVENTS, object_id="card_1")
+    assert list(problems_of(queries.events, **kinds)) == ["object_id"]
+    assert queries.events(**kinds, unlisted=True) == {"object_id": "card_1"}
+    assert len(caplog.messages) == 2
+    assert queries.events(**filters(EVENTS, object_id="ach_1"), unlisted=True) == {"object_id": "ach_1"}
+    assert len(caplog.messages) == 2
+    assert list(problems_of(queries.events, **filters(EVENTS, object_id="card 1"), unlisted=True)) == ["object_id"]
 
 
 @given(st.datetimes(timezones=st.timezones() | st.sampled_from([timezone(timedelta(hours=h)) for h in (-23, 23)])))

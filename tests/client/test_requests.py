@@ -93,6 +93,22 @@ def test_an_older_spelling_is_sent_as_the_current_one(reason: str) -> None:
     assert orjson.loads(request.body or b"") == {"reason": "fraud_suspected"}
 
 
+def test_a_new_reason_can_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the caller says so; it must be a word, and it is logged."""
+    arguments = requests.REQUEST_RETURN, "instant_payment_1"
+    problems = problems_of(requests.reasoned_request, *arguments, "brand_new", None, "k")
+    assert problems["reason"].endswith("if it is new, say unlisted=True")
+    request = requests.reasoned_request(*arguments, "brand_new", None, "k", unlisted=True)
+    assert orjson.loads(request.body or b"") == {"reason": "brand_new"}
+    assert caplog.messages == ["request_return: reason=brand_new is not on the list of this version"]
+    for bad in ("", "a b", "x" * 65, "é", 5, None):
+        assert "reason" in problems_of(requests.reasoned_request, *arguments, bad, None, "k", unlisted=True)
+    simulated = requests.simulate(
+        requests.INCOMING_REJECTION, "instant_payment_1", key="k", reason="brand_new", unlisted=True
+    )
+    assert orjson.loads(simulated.body or b"") == {"reason": "brand_new"}
+
+
 @pytest.mark.parametrize("bad", ["instant_payment_1/cancel", "event_1", "", None, "instant_payment_1?x=1"])
 def test_an_id_that_is_none_never_becomes_part_of_a_url(bad: Any) -> None:
     """In every call that takes one."""
