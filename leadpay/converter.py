@@ -15,7 +15,7 @@ its fields, reads them and keeps unknown ones. It is compiled from source once, 
         present = 1
         value = data['routing_number']
         model.routing_number = value if type(value) is str else read_routing_number(value)
-        model._unknown_fields = None if len(data) == present else unknown_fields(data, keys)
+        model._unknown_fields = None if len(data) == present else unknown_fields(data)
         model.__class__ = cls
         return model
 
@@ -40,9 +40,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, cas
 import attrs
 import msgspec
 
+from leadpay import drift
 from leadpay.enums import OLDER_SPELLINGS, EventType, OpenEnum
 from leadpay.errors import MalformedResponseError, Problem
-from leadpay.models import MAX_AMOUNT, AccountNumberEvent, Event, InstantPaymentEvent, Model, ObjectId, Seconds
+from leadpay.models import (
+    EXPECTED,
+    MAX_AMOUNT,
+    AccountNumberEvent,
+    Event,
+    InstantPaymentEvent,
+    Model,
+    ObjectId,
+    Seconds,
+)
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -64,6 +74,7 @@ _INSTANT_PAYMENT: Final = "instant_payment."
 _ACCOUNT_NUMBER: Final = "account_number."
 _ID: Final = re.compile(rf"[!-~]{{1,{MAX_ID}}}")
 _PAYMENT_ID: Final = re.compile(r"instant_payment_\w+", re.ASCII)
+_INDEX: Final = re.compile(r"\[[0-9]+\]")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _LEAP_SECOND: Final = re.compile(r"(.*[0-9]{2}:?[0-9]{2}:?)60((?:[.,][0-9]+)?(?:[zZ]|[+-][0-9:]+))", re.ASCII)
 
@@ -169,11 +180,19 @@ def structure(data: Any, cls: type[M]) -> M:
         MalformedResponseError: a field is missing or has the wrong type; ``problems`` has every path.
     """
     try:
-        return _reader(cls)(data)
+        model = _reader(cls)(data)
     except (KeyError, TypeError, ValueError):
         pass
-    error = MalformedResponseError([Problem(f"${fault.path}", fault.reason) for fault in _faults(data, cls)], body=data)
+    else:
+        if drift.notes.fresh:
+            drift.locate(readable_id(data))
+        return model
+    faults = list(_faults(data, cls))
+    error = MalformedResponseError([Problem(f"${fault.path}", fault.reason) for fault in faults], body=data)
     error.object_id, error.payment_id = readable_id(data), _readable_payment_id(data)
+    for fault in faults:
+        drift.note("type", cls.__name__, _INDEX.sub("[]", fault.path).removeprefix(".") or "$", fault.reason)
+    drift.locate(error.object_id)
     raise error
 
 
@@ -319,7 +338,14 @@ def _strings(value: Any) -> dict[str, str]:
 
 def _open_enum(cls: type[E]) -> Callable[[Any], E]:
     rule = _event_type if cls is EventType else _string
-    return lambda value: cls(rule(value))
+
+    def read(value: Any) -> E:
+        made = cls(rule(value))
+        if not made.is_known:
+            drift.note("word", cls.__name__, str(made))
+        return made
+
+    return read
 
 
 def _tuple(item: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -360,6 +386,8 @@ class _Field(NamedTuple):
     type: Any
     default: Any
     """What it is where it is missing or null; NOTHING if it must not be."""
+    is_expected: bool
+    """Whether it is drift if it is missing or null all the same."""
 
     @property
     def is_required(self) -> bool:
@@ -369,12 +397,14 @@ class _Field(NamedTuple):
 
 @_cached
 def _fields(cls: type[Model]) -> tuple[_Field, ...]:
-    defaults = {field.name: field.default for field in attrs.fields(cls)}
+    attributes = {field.name: field for field in attrs.fields(cls)}
     fields = []
     for name, hint in get_type_hints(cls, include_extras=True).items():
         if name != "_unknown_fields":
             type_ = next(part for part in get_args(hint) if part is not type(None)) if _is_optional(hint) else hint
-            fields.append(_Field(name, name.removesuffix("_"), type_, defaults[name]))
+            default, metadata = attributes[name].default, attributes[name].metadata
+            is_expected = default is not None or metadata.get(EXPECTED, False)
+            fields.append(_Field(name, name.removesuffix("_"), type_, default, is_expected))
     return tuple(fields)
 
 
@@ -396,8 +426,8 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
         "check_object": _object,
         "new": _unfrozen(cls),
         "cls": cls,
-        "keys": frozenset(field.key for field in fields),
-        "unknown_fields": _unknown_fields,
+        "unknown_fields": _unknown_fields(cls),
+        "missing": _missing(cls),
         "with_usual_keys": _with_usual_keys,
         **{f"read_{field.attribute}": _rule(field.type) for field in fields},
     }
@@ -407,7 +437,7 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
         f"present = {sum(field.is_required for field in fields)}",
     ]
     for field in fields:
-        name, key, hint, default = field
+        name, key, hint, default, _ = field
         if key in ALTERNATIVE_KEYS:
             lines.append(f"if {key!r} not in data: data = with_usual_keys(data)")
         lines.append(f"value = data[{key!r}]" if field.is_required else f"value = data.get({key!r})")
@@ -425,11 +455,13 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
             factory = getattr(default, "factory", None)
             names[f"default_{name}"] = factory or default
             lines += ["if value is None:", f"    model.{name} = default_{name}{'(model)' * bool(factory)}"]
+            if field.is_expected:
+                lines.append(f"    missing({key!r})")
             lines += ["else:", f"    model.{name} = {stored}", "    present += 1"]
         else:
             lines.append(f"model.{name} = {stored}")
     lines += [
-        "model._unknown_fields = None if len(data) == present else unknown_fields(data, keys)",
+        "model._unknown_fields = None if len(data) == present else unknown_fields(data)",
         "model.__class__ = cls",
         "return model",
     ]
@@ -458,8 +490,21 @@ def _with_usual_keys(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {usual.get(key, key): value for key, value in data.items()}
 
 
-def _unknown_fields(data: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any] | None:
-    return {key: value for key, value in data.items() if key not in keys} or None
+def _unknown_fields(cls: type[Model]) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
+    """Make the function that finds the fields of JSON data that a model does not have, and notes them."""
+    keys = frozenset(field.key for field in _fields(cls))
+
+    def find(data: Mapping[str, Any]) -> dict[str, Any] | None:
+        found = {key: value for key, value in data.items() if key not in keys}
+        for key in found:
+            drift.note("field", cls.__name__, key)
+        return found or None
+
+    return find
+
+
+def _missing(cls: type[Model]) -> Callable[[str], None]:
+    return lambda key: drift.note("missing", cls.__name__, key)
 
 
 # What is wrong
@@ -598,7 +643,7 @@ def _unstructure_hook(cls: type[Model], converter: "Converter") -> Callable[[Any
     from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in make_converter
 
     overrides: dict[str, Any] = {"_unknown_fields": override(omit=True)}
-    for name, key, hint, default in _fields(cls):
+    for name, key, hint, default, _ in _fields(cls):
         # JSON data stays as it is: to walk through what is nested deeply would exhaust the stack.
         hook = _same if hint in (Any, Mapping[str, str]) else None
         overrides[name] = override(rename=key, unstruct_hook=hook, omit_if_default=default is None)

@@ -143,6 +143,20 @@ class DeadLettered(NamedTuple):
     attempts: int
 
 
+class DriftSeen(NamedTuple):
+    """The bank sent what this version does not know: see ``leadpay.drift``."""
+
+    kind: Literal["word", "field", "missing", "type"]
+    owner: str
+    """The enum or the model, such as ``ReturnReason``."""
+    detail: str
+    """The word, the field, or the field's path and what is wrong."""
+    object_id: str | None
+    """The object that has it."""
+    where: str
+    """The client's operation, or ``webhook``."""
+
+
 class InboxMeasured(NamedTuple):
     """How much waits in the inbox; observed every minute by each worker."""
 
@@ -186,6 +200,7 @@ Observation: TypeAlias = (
     | HandlerBlocked
     | HandlerPaused
     | DeadLettered
+    | DriftSeen
     | InboxMeasured
     | InstructionEnded
     | OutboxMeasured

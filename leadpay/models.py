@@ -32,6 +32,9 @@ from leadpay.enums import (
 from leadpay.errors import InvalidRequestError, Problem
 from leadpay.explanations import Explanation, explain
 
+EXPECTED: Final = "expected"
+"""In the metadata of an optional field: whether it is drift if the bank leaves it out (``leadpay.drift``)."""
+
 MAX_AMOUNT: Final = 2**63 - 1
 """Largest amount in cents: the bank's integers have 64 bits."""
 
@@ -184,7 +187,7 @@ class ReturnRequest(Model):
     reason: ReturnRequestReason
     created_at: datetime
     details: str | None = attrs.field(default=None, repr=False)
-    deadline_: datetime | None = None
+    deadline_: datetime | None = attrs.field(default=None, metadata={EXPECTED: True})
     """``deadline`` as the bank sent it: it leaves the field out at times."""
     resolution: ReturnRequestResolution | None = None
 

@@ -37,6 +37,7 @@ from leadpay.instrumentation import (
     CallEnded,
     CallStarted,
     DeadLettered,
+    DriftSeen,
     HandlerBlocked,
     HandlerEnded,
     HandlerPaused,
@@ -324,6 +325,7 @@ class _Instruments:
         self.paused = meter.create_counter(
             "lead.handler.paused", "{pause}", "Pauses of handlers that timed out again and again"
         )
+        self.drift = meter.create_counter("lead.drift", "{object}", "Objects with what this version does not know")
         self.waiting = meter.create_gauge("lead.inbox.waiting", "{event}", "Events that wait")
         self.dead = meter.create_gauge("lead.inbox.dead", "{event}", "Dead letters: events that need a person")
         self.oldest = meter.create_gauge(
@@ -357,6 +359,8 @@ class _Instruments:
                 self.paused.add(1, {"messaging.consumer.group.name": observation.handler})
             case DeadLettered():
                 self.dead_letters.add(1, _handler_attributes(observation.event_type, observation.handler))
+            case DriftSeen():
+                self.drift.add(1, {"lead.drift.kind": observation.kind, "lead.drift.owner": observation.owner})
             case InboxMeasured():
                 self.waiting.set(observation.waiting)
                 self.dead.set(observation.dead)

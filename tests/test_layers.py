@@ -55,7 +55,7 @@ PROGRAMS = (
 )
 FOUNDATION = (
     *("errors", "config", "clock", "enums", "instrumentation", "models", "converter", "lazy", "business_days"),
-    *("explanations", "explanation_table"),
+    *("explanations", "explanation_table", "drift"),
 )
 
 

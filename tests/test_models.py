@@ -172,7 +172,7 @@ RESOLVED = {"resolved_at": "2022-06-28T11:22:33Z", "resolved_by": "client"}
     ],
 )
 def test_a_return_request_that_is_not_resolved_is_active(status: str, resolution: Any, is_active: bool) -> None:
-    """A status that nobody knows yet says nothing, so its resolution decides."""
+    """A status that this version does not know says nothing, so its resolution decides."""
     assert return_request(status=status, resolution=resolution).is_active is is_active
 
 

@@ -22,6 +22,7 @@ from leadpay.instrumentation import (
     CallEnded,
     CallStarted,
     DeadLettered,
+    DriftSeen,
     HandlerBlocked,
     HandlerEnded,
     HandlerPaused,
@@ -269,6 +270,13 @@ def test_handlers_that_block_or_are_paused_are_counted(recorded: RecordedTelemet
     handler = {"messaging.consumer.group.name": "app:credit"}
     assert [where for _, where in points["lead.handler.blocked"]] == [{"messaging.destination.name": POSTED, **handler}]
     assert points["lead.handler.paused"] == [(1, handler)]
+
+
+def test_drift_is_counted_by_its_kind_and_owner(recorded: RecordedTelemetry) -> None:
+    """The word or field is no attribute, since there may be any number of them."""
+    notify(recorded.telemetry, DriftSeen("word", "ReturnReason", "brand_new", PAYMENT, "retrieve"))
+    where = {"lead.drift.kind": "word", "lead.drift.owner": "ReturnReason"}
+    assert recorded.points()["lead.drift"] == [(1, where)]
 
 
 def test_the_inbox_is_measured_and_dead_letters_are_counted(recorded: RecordedTelemetry) -> None:

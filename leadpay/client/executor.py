@@ -30,6 +30,7 @@ from leadpay.client.transport import MAX_RESPONSE_BYTES, Response
 from leadpay.clock import Clock
 from leadpay.config import Timeouts
 from leadpay.converter import decode
+from leadpay.drift import Radar, notes
 from leadpay.errors import (
     APIError,
     AuthenticationError,
@@ -116,6 +117,7 @@ class RequestExecutor:
         self._capacity = capacity or Capacity(clock, rng)
         self.new_idempotency_key = new_idempotency_key
         self._observer = observer
+        self._radar = Radar(observer)
         self._now = clock.monotonic
 
     def single_attempt(self) -> "RequestExecutor":
@@ -202,7 +204,11 @@ class RequestExecutor:
                 self._handle_error(state, response)
                 continue
             try:
-                return _read(response, read, request)
+                try:
+                    return _read(response, read, request)
+                finally:
+                    if notes.sightings:
+                        self._radar.look(request.operation, self.clock)
             except MismatchedResponseError as error:
                 # The connection has the responses to other requests, or this is one; ours may have been executed.
                 response.close()

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 from leadpay.clock import Clock, SystemClock, utc_datetime
+from leadpay.drift import Radar, notes
 from leadpay.errors import ConfigurationError, MalformedEventError, SignatureError
 from leadpay.instrumentation import Observer, WebhookReceived, notify
 from leadpay.models import Event
@@ -149,6 +150,7 @@ class WebhookReceiver:
             checked, store=inbox if isinstance(inbox, SecretStore) else None, clock=self._clock, observer=observer
         )
         self._observer = observer
+        self._radar = Radar(observer)
         self._bodies = BodyReader(max_bytes=max_body_bytes)
         self._log_limiter = LogLimiter()
         self._deduplicator = _Deduplicator()
@@ -228,7 +230,11 @@ class WebhookReceiver:
                 self.counts["older_secret"] += 1
             if verified.secret_index or self._secrets.is_needed:
                 self._secrets.record(verified.secret_index, now)
-            event = parse(body)
+            try:
+                event = parse(body)
+            finally:
+                if notes.sightings:
+                    self._radar.look("webhook", self._clock)
         except SignatureError as error:
             # If only the age is wrong, the bank's own webhook is refused: a clock or the tolerance is wrong.
             level = logging.ERROR if error.reason in ("too_old", "too_new") else logging.WARNING

@@ -20,6 +20,7 @@ from leadpay.errors import (
     NoAnswerError,
     RequestNotSentError,
 )
+from leadpay.instrumentation import Observer
 from leadpay.models import Agent, InstantPayment, Party
 from tests.support.rng import FixedRandom
 
@@ -78,6 +79,7 @@ class Bank:
         tokens: TokenSource | None = FixedToken("token-1"),  # noqa: B008 - it never changes
         policy: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.script = list(script)
         self.sent: list[tuple[Request, str | None, float]] = []
@@ -91,6 +93,7 @@ class Bank:
             clock=self.clock,
             rng=FixedRandom(),
             new_idempotency_key=lambda: next(self.keys),
+            observer=observer,
         )
         self.payments = InstantPayments(self.executor)
         self.simulate = Simulate(self.executor)

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from leadpay.errors import ConfigurationError, RouterError
-from leadpay.instrumentation import HandlerEnded, HandlerStarted, Observation, SecretMatched, WebhookReceived
+from leadpay.instrumentation import (
+    DriftSeen,
+    HandlerEnded,
+    HandlerStarted,
+    Observation,
+    SecretMatched,
+    WebhookReceived,
+)
 from leadpay.webhooks import receiver as module
 from leadpay.webhooks.context import Context, Defer, Discard
 from leadpay.webhooks.event import UnreadableWebhook
@@ -556,6 +563,17 @@ async def test_a_webhook_and_its_handlers_are_observed(clock: Any, make_body: Bo
     assert isinstance(received, WebhookReceived)
     assert received[:5] == (500, "failed", "event_1", "instant_payment.posted", ends[0].started.payment_id)
     assert "canary" not in repr(observations)
+
+
+@pytest.mark.asyncio
+async def test_what_is_new_in_a_webhook_is_observed(clock: Any, make_body: Body, signed: Signed) -> None:
+    """With the event's ID, whether or not the event can be read."""
+    observations: list[Observation] = []
+    receiver = WebhookReceiver(router_of(), secrets=SECRET, clock=clock, observer=observations.append)
+    for body in (make_body(fee=1), make_body(amount="5")):
+        await receiver.receive(body=body, headers=signed(body))
+    drifts = [(one.kind, one.object_id, one.where) for one in observations if isinstance(one, DriftSeen)]
+    assert drifts == [("field", "event_1", "webhook"), ("type", "event_1", "webhook")]
 
 
 @pytest.mark.asyncio
