@@ -26,6 +26,7 @@ from leadpay.inbox.store import HandlerRun as HandlerRun
 from leadpay.inbox.store import HandlerRunState as HandlerRunState
 from leadpay.inbox.store import Inbox as Inbox
 from leadpay.inbox.store import KnownHandler as KnownHandler
+from leadpay.inbox.store import Note as Note
 from leadpay.inbox.store import Stats as Stats
 from leadpay.inbox.store import StoredEvent as StoredEvent
 from leadpay.inbox.store import Transaction as Transaction

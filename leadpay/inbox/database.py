@@ -22,6 +22,7 @@ from leadpay.inbox.store import (
     EventState,
     HandlerRun,
     KnownHandler,
+    Note,
     Stats,
     StoredEvent,
 )
@@ -231,6 +232,18 @@ class Queries(Protocol[C_contra]):
 
     def set_watermark(self, connection: C_contra, *, time: datetime) -> Result[None]:
         """Move the watermark."""
+        ...
+
+    def note(self, connection: C_contra, *, number: int, note: Note) -> Result[None]:
+        """Keep what a person did."""
+        ...
+
+    def notes(self, connection: C_contra, *, number: int) -> Result[list[Note]]:
+        """List what people did."""
+        ...
+
+    def revision(self, connection: C_contra) -> Result[str]:
+        """Tell whether something has changed."""
         ...
 
     def record_secrets(self, connection: C_contra, *, uses: Sequence[SecretUse]) -> Result[None]:
@@ -598,6 +611,18 @@ class DatabaseInbox(ABC, Generic[C]):
                 count += await self._replay(event.event_id, handler, now, number)
         self._hint.set()
         return count
+
+    async def note(self, number: int, note: Note) -> None:
+        """Keep what a person did to an event."""
+        await self._run(partial(self._queries.note, number=number, note=note))
+
+    async def notes(self, number: int) -> list[Note]:
+        """List what people did to an event, the first thing first."""
+        return await self._run(partial(self._queries.notes, number=number), writes=False)
+
+    async def revision(self) -> str:
+        """Give a text that differs once something has changed that a person may look at; it counts nothing."""
+        return await self._run(self._queries.revision, writes=False)
 
     async def discard(self, event_id: str, *, reason: str, now: float, consumer: str = DEFAULT) -> bool:
         """Take an event out of the way, and keep its row."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 import attrs
 
 from leadpay.inbox.database import PAGE, Completion, NewEvent, Steps, T, add_up
-from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, RunFinishedError, Stats, StoredEvent
+from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, Note, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.storage.postgres.encoding import date, escaped, key, plain, utc, within
 from leadpay.storage.postgres.pool import Rollback, in_transaction
@@ -308,6 +308,21 @@ WHERE s.consumer = %(consumer)s AND p.number IS NULL GROUP BY word, type"""
 OLDEST: Final = """
 SELECT received_at AT TIME ZONE 'UTC' FROM leadpay_events
 WHERE number = (SELECT min(number) FROM leadpay_pending WHERE consumer = %(consumer)s)"""
+
+# The first rows of each table that changes: enough to notice most changes, however many rows there are.
+REVISION: Final = """
+SELECT (SELECT max(number) FROM leadpay_events), (SELECT last_value FROM leadpay_fencing_tokens),
+    (SELECT count(*) FROM (SELECT FROM leadpay_pending LIMIT 1000) AS p),
+    (SELECT sum(revision) || '/' || sum(extract(epoch FROM due_at))
+        FROM (SELECT revision, due_at FROM leadpay_ordering_keys LIMIT 1000) AS k),
+    (SELECT sum(number + length(state)) FROM (SELECT number, state FROM leadpay_set_aside LIMIT 1000) AS s)"""
+
+NOTE: Final = """
+INSERT INTO leadpay_notes (number, at, action, done_by, reason)
+VALUES (%(number)s, %(at)s, %(action)s, %(by)s, %(reason)s)"""
+
+NOTES: Final = """
+SELECT at AT TIME ZONE 'UTC', action, done_by, reason FROM leadpay_notes WHERE number = %(number)s ORDER BY at, ctid"""
 
 _STATE: Final = """
 CASE WHEN p.number IS NOT NULL THEN 'waiting' WHEN s.number IS NOT NULL THEN s.state
@@ -759,6 +774,23 @@ class PostgresQueries:
         rows = await (await connection.execute(sql, values)).fetchall()
         runs = await self._runs(connection, consumer, [one[0] for one in rows]) if rows else {}
         return [_event(one, runs) for one in rows]
+
+    async def note(self, connection: "Connection", *, number: int, note: Note) -> None:
+        """Keep what a person did to an event."""
+        texts = {"action": escaped(note.action), "by": escaped(note.by), "reason": escaped(note.reason)}
+        await connection.execute(NOTE, {"number": number, "at": within(note.at), **texts})
+
+    async def notes(self, connection: "Connection", *, number: int) -> list[Note]:
+        """List what people did to an event."""
+        rows = await (await connection.execute(NOTES, {"number": number})).fetchall()
+        return [
+            Note(at=utc(at), action=plain(action), by=plain(by), reason=plain(reason))
+            for at, action, by, reason in rows
+        ]
+
+    async def revision(self, connection: "Connection") -> str:
+        """Tell whether something has changed."""
+        return str(await (await connection.execute(REVISION)).fetchone())
 
     async def replay(
         self, connection: "Connection", *, consumer: int, event_id: str, handler: str | None, now: float

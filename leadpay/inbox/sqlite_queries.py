@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from leadpay.inbox.database import PAGE, Completion, NewEvent, Steps, T, add_up
-from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, RunFinishedError, Stats, StoredEvent
+from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, Note, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.webhooks.secrets import SecretUse
 
@@ -208,6 +208,18 @@ WHERE s.consumer = ?1 AND p.number IS NULL GROUP BY word, type"""
 
 OLDEST: Final = """
 SELECT received_at FROM leadpay_events WHERE number = (SELECT min(number) FROM leadpay_pending WHERE consumer = ?)"""
+
+# The first rows of each table that changes: enough to notice most changes, however many rows there are.
+REVISION: Final = """
+SELECT (SELECT max(number) FROM leadpay_events), (SELECT last FROM leadpay_fencing_tokens),
+    (SELECT count(*) FROM (SELECT 1 FROM leadpay_pending LIMIT 1000)),
+    (SELECT total(revision) FROM (SELECT revision FROM leadpay_ordering_keys LIMIT 1000)),
+    (SELECT total(due_at) FROM (SELECT due_at FROM leadpay_ordering_keys LIMIT 1000)),
+    (SELECT total(number + length(state)) FROM (SELECT number, state FROM leadpay_set_aside LIMIT 1000))"""
+
+NOTE: Final = "INSERT INTO leadpay_notes (number, at, action, done_by, reason) VALUES (?, ?, ?, ?, ?)"
+
+NOTES: Final = "SELECT at, action, done_by, reason FROM leadpay_notes WHERE number = ? ORDER BY at, rowid"
 
 _STATE: Final = """
 CASE WHEN p.number IS NOT NULL THEN 'waiting' WHEN s.number IS NOT NULL THEN s.state
@@ -485,6 +497,24 @@ def page(
     sql = LISTED.format(" AND ".join(conditions))
     values = {**given, "consumer": consumer, "since": since, "before": before, "limit": limit}
     return [_event(connection, row, consumer) for row in connection.execute(sql, values).fetchall()]
+
+
+def note(connection: "sqlite3.Connection", *, number: int, note: Note) -> None:
+    """Keep what a person did to an event."""
+    connection.execute(NOTE, (number, _micro(note.at), note.action, note.by, note.reason))
+
+
+def notes(connection: "sqlite3.Connection", *, number: int) -> list[Note]:
+    """List what people did to an event."""
+    return [
+        Note(at=_time(at), action=action, by=by, reason=reason)
+        for at, action, by, reason in connection.execute(NOTES, (number,))
+    ]
+
+
+def revision(connection: "sqlite3.Connection") -> str:
+    """Tell whether something has changed."""
+    return str(connection.execute(REVISION).fetchone())
 
 
 def replay(connection: "sqlite3.Connection", *, consumer: int, event_id: str, handler: str | None, now: float) -> bool:

@@ -92,6 +92,16 @@ class KnownHandler:
 
 
 @attrs.frozen(kw_only=True)
+class Note:
+    """What a person did to an event by hand, and why. It is never changed."""
+
+    at: datetime
+    action: str
+    by: str
+    reason: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
 class Consumer:
     """A program that gets every event, with its own progress, order and dead letters."""
 
@@ -373,6 +383,21 @@ class Inbox(Protocol):
 
         Raises:
             ConfigurationError: the consumer has no such handler.
+        """
+        ...
+
+    async def note(self, number: int, note: Note) -> None:
+        """Keep what a person did to the event of this number."""
+        ...
+
+    async def notes(self, number: int) -> Sequence[Note]:
+        """List what people did to an event, the first thing first."""
+        ...
+
+    async def revision(self) -> str:
+        """Give a text that differs once something has changed that a person may look at; it counts nothing.
+
+        Of very many waiting events, or events that were set aside, only some are looked at.
         """
         ...
 

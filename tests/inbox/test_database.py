@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leadpay.inbox import EventState, StoredEvent
+from leadpay.inbox import EventState, Note, StoredEvent
 from leadpay.models import Event, InstantPaymentEvent
 from leadpay.webhooks.context import Context
 from leadpay.webhooks.secrets import SecretUse
@@ -53,6 +53,50 @@ async def test_events_are_listed_newest_receipt_first(bench: Bench) -> None:
     await bench.inbox.discard("event_100", reason="a test", now=NOW)
     assert await listed(bench, state="discarded", event_type=old) == ["event_100"]
     assert len(await listed(bench, state="waiting")) == 204
+
+
+@pytest.mark.asyncio
+async def test_the_revision_tells_whether_to_look_again(bench: Bench) -> None:
+    """It differs after an event, a handler run, a discard and a replay, and is equal while nothing happens."""
+
+    @bench.router.on("*", retries=[5.0])
+    async def fail(event: Event) -> None:
+        raise RuntimeError
+
+    async def look() -> str:
+        revision = await bench.inbox.revision()
+        assert revision == await bench.inbox.revision()
+        return revision
+
+    seen = [await look()]
+    await bench.receive("event_1")
+    seen.append(await look())
+    for _ in range(2):
+        await bench.work()
+        seen.append(await look())
+        bench.clock.move(10)
+    await bench.inbox.replay("event_1", now=bench.clock.now())
+    seen.append(await look())
+    await bench.inbox.discard("event_1", reason="a test", now=bench.clock.now())
+    seen.append(await look())
+    assert len(set(seen)) == len(seen) == 6
+
+
+@pytest.mark.asyncio
+async def test_what_people_do_is_kept(bench: Bench) -> None:
+    """Who, when and why, for each event, in order; the reason is in no repr."""
+    await bench.receive("event_1")
+    await bench.receive("event_2")
+    number = (await bench.kept("event_1")).number
+    notes = [
+        Note(at=RECEIVED, action="replayed", by="Ann", reason="a\0b \\ <b>"),
+        Note(at=RECEIVED, action="discarded", by="Bob", reason="a test"),
+    ]
+    for note in notes:
+        await bench.inbox.note(number, note)
+    assert await bench.inbox.notes(number) == notes
+    assert await bench.inbox.notes((await bench.kept("event_2")).number) == []
+    assert "a test" not in repr(notes)
 
 
 class Two:
