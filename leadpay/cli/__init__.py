@@ -15,6 +15,7 @@ from leadpay.cli import (
     account_numbers,
     backfill,
     check,
+    console,
     demo,
     events,
     exit_codes,
@@ -47,6 +48,7 @@ app = App(
 app.command(demo.demo)
 app.command(sandbox.sandbox, help=sandbox.HELP)
 app.command(serve.serve)
+app.command(console.console)
 app.command(check.check)
 app.command(plugins.plugins)
 app.command(trigger.trigger, help=trigger.HELP)

@@ -7,11 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
+from leadpay.cli.console import has_console, sandbox_console
 from leadpay.cli.options import ClientSecret, WebhookSecret
 from leadpay.cli.output import print_line
 from leadpay.cli.signals import stop_event
@@ -47,6 +48,8 @@ async def sandbox(
     strict: bool = False,
     seed: int | None = None,
     fault: Sequence[str] = (),
+    console: bool | None = None,
+    console_port: Annotated[int | None, Parameter(env_var="LEAD_SANDBOX_CONSOLE_PORT")] = None,
 ) -> None:
     """Run the simulated bank.
 
@@ -62,6 +65,8 @@ async def sandbox(
         strict: Respond 403 for account numbers that have not been opened.
         seed: Makes IDs and faults reproducible.
         fault: A fault to inject, such as response_lost:send:3; can be repeated.
+        console: Serve a page that shows what happens; on where leadpay[console] is installed.
+        console_port: Port of the page: the next one, or any free one, if it is left out.
     """
     try:
         bank = Sandbox(
@@ -79,11 +84,16 @@ async def sandbox(
         )
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    async with bank, stop_event() as stopped:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(bank)
+        stopped = await stack.enter_async_context(stop_event())
         print_line(f"export LEAD_BASE_URL={bank.url}")
         print_line(f"export LEAD_CLIENT_ID={bank.client_id}")
         print_line(f"export LEAD_CLIENT_SECRET={bank.client_secret}")
         print_line(f"export LEAD_WEBHOOK_SECRETS={bank.webhook_secret}")
+        if has_console() if console is None else console:
+            page = sandbox_console(bank, host=host, port=console_port, next_to=port)
+            print_line(f"# what happens: {await stack.enter_async_context(page)}")
         reading = asyncio.create_task(_run_commands(bank, sys.stdin.fileno()))
         await stopped.wait()
         reading.cancel()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+import attrs
 from aiohttp import web
 
 from leadpay.clock import Clock, SystemClock
@@ -13,11 +14,14 @@ from leadpay.console import access
 from leadpay.console.access import Auth, TokenAuth, host_of, is_loopback
 from leadpay.console.changes import Changes, Source
 from leadpay.console.forms import FormTokens
-from leadpay.console.guard import HEADERS, LOGIN, LOGOUT, POLICY, TOKEN_FIELD, Guard, Handler, visit
-from leadpay.console.render import STATIC, Renderer, style_hash
+from leadpay.console.guard import HEADERS, LOGIN, LOGOUT, POLICY, TOKEN_FIELD, Form, Guard, Handler, RefusedError, visit
+from leadpay.console.render import STATIC, Renderer, query_url, style_hash
 from leadpay.masking import Field
 
 if TYPE_CHECKING:
+    from leadpay.client import LeadClient
+    from leadpay.inbox import Inbox
+    from leadpay.outbox import Outbox
     from leadpay.sandbox import Sandbox
 
 logger: Final = logging.getLogger("leadpay.console")
@@ -25,8 +29,17 @@ logger: Final = logging.getLogger("leadpay.console")
 PATH: Final = "/console"
 """Where the console is mounted by default."""
 
+MAX_REASON: Final = 300
+"""Characters of a reason that are kept."""
+
 NOTICES: Final = {
+    "approved": "Approved: a sender takes it next.",
     "discarded": "Discarded.",
+    "first_approval": "Approved. Another person must approve it, too.",
+    "requested": "The bank has been asked.",
+    "resolved": "Resolved.",
+    "responded": "The response is on its way to the bank.",
+    "withdrawn": "Withdrawn.",
     "replayed": "Replayed: a worker takes it next.",
     "resent": "Sent again.",
     "told": "The bank has been told.",
@@ -47,11 +60,43 @@ class Section(NamedTuple):
     """How many things wait for a person there."""
 
 
+class ActionError(Exception):
+    """An action was not done; its text is for the person who tried."""
+
+
+class Choice(NamedTuple):
+    """A field of an action's form: a choice, or a text if there are no options."""
+
+    name: str
+    label: str
+    options: Sequence[str] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Action:
+    """Something that a person does, behind a confirmation, with a reason."""
+
+    title: str
+    will: Sequence[str]
+    """What will happen, one sentence each."""
+    button: str
+    back: str
+    """The path of the page to go on with."""
+    log: str
+    """What the log says, after the person's name."""
+    do: Callable[[str, Form], Awaitable[str]]
+    """Takes the reason and the form, and returns the name of a notice; raises an :class:`ActionError`."""
+    choices: Sequence[Choice] = ()
+    is_dangerous: bool = False
+
+
 class Pages(Protocol):
     """A group of pages: its part of the menu, its routes, and what tells that it has changed."""
 
     sections: Sequence[Section] = ()
     sources: Sequence[Source] = ()
+    lifespan: Callable[[web.Application], AsyncIterator[None]] | None = None
+    """Runs while the application does."""
 
     def routes(self) -> list[web.RouteDef]:
         """List the routes, below the console's path."""
@@ -100,6 +145,8 @@ class Console:
             app.router.add_post("/logout", self._logout, name=LOGOUT)
         for pages in self._pages:
             app.router.add_routes(pages.routes())
+            if pages.lifespan is not None:
+                app.cleanup_ctx.append(pages.lifespan)
         app.on_shutdown.append(self._changes.close)
         return app
 
@@ -129,25 +176,29 @@ class Console:
         )
         return web.Response(text=text, content_type="text/html", status=status)
 
-    async def confirm(
-        self,
-        request: web.Request,
-        *,
-        title: str,
-        will: Sequence[str],
-        button: str,
-        back: str,
-        **context: Any,
-    ) -> web.Response:
-        """Ask whether to do it: say what will happen, ask for the reason, and show one button."""
+    async def confirm(self, request: web.Request, action: "Action") -> web.StreamResponse:
+        """Say what an action will do; once a person has given a reason and pressed the button, do it."""
+        if not visit().user.may_act:
+            raise RefusedError(403, "Your access is read-only.")
+        error, form = "", visit().form
+        if request.method == "POST":
+            reason = form.get("reason", "").strip()[:MAX_REASON]
+            try:
+                done = await action.do(reason, form) if reason else ""
+            except ActionError as problem:
+                error = str(problem)
+            else:
+                error = "" if reason else "Say why, in a few words."
+            if not error:
+                logger.warning("%s: %s", visit().user.name, action.log)
+                raise web.HTTPSeeOther(query_url(root_of(request) + action.back, {"done": done}))
         return await self.page(
             request,
             "confirm.html",
-            title=title,
-            will=will,
-            button=button,
-            back=back,
-            **{"is_dangerous": False, "error": "", "asks_reason": True, "fields": (), "hidden": {}, **context},
+            status=400 if error else 200,
+            action=action,
+            error=error,
+            form=defaultdict(str, form),
         )
 
     def reveal(self, found: Sequence[Field], object_id: str) -> str:
@@ -217,6 +268,9 @@ def root_of(request: web.Request) -> str:
 def mount_console(
     app: web.Application,
     *,
+    inbox: "Inbox | None" = None,
+    outbox: "Outbox | None" = None,
+    lead: "LeadClient | None" = None,
     sandbox: "Sandbox | None" = None,
     auth: Auth | None = None,
     path: str = PATH,
@@ -228,6 +282,9 @@ def mount_console(
 
     Args:
         app: the application, before it is started. What is shown must be open while it runs.
+        inbox: the stored events.
+        outbox: the instructions.
+        lead: a client, with which the page of a payment asks the bank.
         sandbox: a simulated bank.
         auth: a function of yours that takes a request and returns a :class:`User`, or None to refuse it; or
             :func:`loopback`; or a :class:`TokenAuth`. Left out, the tokens in ``LEAD_CONSOLE_TOKEN`` and
@@ -239,12 +296,15 @@ def mount_console(
     Raises:
         ConfigurationError: nothing is said about who may look.
     """
-    console = make(sandbox=sandbox, auth=auth, hosts=hosts)
+    console = make(inbox=inbox, outbox=outbox, lead=lead, sandbox=sandbox, auth=auth, hosts=hosts)
     app.add_subapp(path, console.application())
 
 
 def make(
     *,
+    inbox: "Inbox | None" = None,
+    outbox: "Outbox | None" = None,
+    lead: "LeadClient | None" = None,
     sandbox: "Sandbox | None" = None,
     auth: Auth | None = None,
     hosts: Collection[str] = (),
@@ -256,6 +316,20 @@ def make(
         from leadpay.console.bank_pages import BankPages  # noqa: PLC0415 - a program has no sandbox
 
         console.add(BankPages(console, sandbox))
+    if inbox is not None or outbox is not None:
+        from leadpay.console.payment_pages import PaymentPages  # noqa: PLC0415 - loaded when it is used
+        from leadpay.console.work_pages import WorkPages  # noqa: PLC0415 - the same
+
+        console.add(PaymentPages(console, inbox, outbox, lead))
+        console.add(WorkPages(console, inbox, outbox))
+    if inbox is not None:
+        from leadpay.console.inbox_pages import InboxPages  # noqa: PLC0415 - the same
+
+        console.add(InboxPages(console, inbox))
+    if outbox is not None:
+        from leadpay.console.outbox_pages import OutboxPages  # noqa: PLC0415 - the same
+
+        console.add(OutboxPages(console, outbox))
     return console
 
 

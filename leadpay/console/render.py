@@ -91,7 +91,12 @@ def badge(state: object) -> Markup:
 def query_url(path: str, query: Mapping[str, object]) -> str:
     """Write a URL with the parts of a query that have a value."""
     known = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{path}?{urlencode(known)}" if known else path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(known)}" if known else path
+
+
+def path_of(*parts: str) -> str:
+    """Write a path below the console, whatever characters its parts have."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 
 class Renderer:
@@ -113,7 +118,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(now=now, query_url=query_url, quote=lambda text: quote(text, safe=""))
+        self._environment.globals.update(now=now, query_url=query_url, path_of=path_of)
         filters: Mapping[str, Callable[..., Any]] = {
             "badge": badge,
             "duration": duration,

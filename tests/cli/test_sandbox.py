@@ -82,7 +82,7 @@ async def test_commands_change_the_sandbox() -> None:
 def test_commands_are_read_from_standard_input() -> None:
     """A wrong line is reported and ignored, and the end of the input does not stop the sandbox."""
     with running("sandbox", "--port", "0", "--clock", "manual", "--webhook-secret", "whsec_1") as (typed, output):
-        for _ in range(4):
+        for _ in range(5):
             output.readline()
         typed.write("\n+3h\ndance\n")
         typed.close()

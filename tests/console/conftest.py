@@ -7,7 +7,9 @@ import pytest_asyncio
 from leadpay.client import LeadClient
 from leadpay.console import loopback
 from leadpay.console.app import listening, make
+from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.sandbox import ManualClock, Sandbox
+from tests.console.program import Program, running
 from tests.console.visitor import Visitor, visiting
 from tests.support.scene import Scene
 from tests.support.webhook_endpoint import WebhookEndpoint
@@ -30,3 +32,10 @@ async def visitor(scene: Scene) -> AsyncIterator[Visitor]:
     """An operator at the bank's console."""
     async with listening(make(sandbox=scene.bank, auth=loopback)) as url, visiting(url) as someone:
         yield someone
+
+
+@pytest_asyncio.fixture
+async def program(scene: Scene) -> AsyncIterator[Program]:
+    """A program's console, and someone who looks at it."""
+    async with SqliteInbox(":memory:") as inbox, running(inbox, scene) as found:
+        yield found

@@ -62,6 +62,7 @@ def test_a_url_has_only_what_is_known() -> None:
     """An empty part is left out."""
     assert query_url("/a", {"b": None, "c": ""}) == "/a"
     assert query_url("/a", {"b": "x y", "c": 1}) == "/a?b=x+y&c=1"
+    assert query_url("/a?b=1", {"c": 2}) == "/a?b=1&c=2"
 
 
 def test_a_lone_surrogate_does_not_break_a_page() -> None:
