@@ -346,7 +346,7 @@ class DatabaseInbox(ABC, Generic[C]):
         """Close it."""
 
     @abstractmethod
-    def _handler_connection(self) -> AbstractAsyncContextManager[HandlerConnection[C]]:
+    def _handler_connection(self, handler: str = "") -> AbstractAsyncContextManager[HandlerConnection[C]]:
         """Give what a handler gets as ``context.transaction``; it is rolled back unless it is committed."""
 
     # Accepting.
@@ -462,9 +462,9 @@ class DatabaseInbox(ABC, Generic[C]):
         )
 
     @asynccontextmanager
-    async def transaction(self, lease: Lease) -> AsyncIterator[HandlerTransaction[C]]:
+    async def transaction(self, lease: Lease, *, handler: str = "") -> AsyncIterator[HandlerTransaction[C]]:
         """Give a transaction for one handler, that begins with its first statement."""
-        async with self._handler_connection() as connection:
+        async with self._handler_connection(handler) as connection:
             yield HandlerTransaction(connection, self._recorder, lease)
 
     def _recorder(self, **result: Any) -> Callable[[C], Result[bool]]:

@@ -211,7 +211,7 @@ class ClaimExecution:
     async def _attempt(self, work: _Work, attempt: HandlerRun) -> BaseException | None:
         """Run the handler and commit its success together with its work, or say what it raised."""
         config, stored, event, route = self._config, work.stored, work.event, work.route
-        async with config.inbox.transaction(self._claim.lease) as transaction:
+        async with config.inbox.transaction(self._claim.lease, handler=attempt.handler) as transaction:
             context = Context(
                 event=event,
                 received_at=stored.received_at,

@@ -111,7 +111,7 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         return record
 
     @asynccontextmanager
-    async def _handler_connection(self) -> AsyncIterator[PostgresConnection]:
+    async def _handler_connection(self, handler: str = "") -> AsyncIterator[PostgresConnection]:  # noqa: ARG002 - each handler has a connection
         connection = PostgresConnection(self.database)
         try:
             yield connection

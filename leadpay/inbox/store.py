@@ -238,8 +238,11 @@ class Inbox(Protocol):
         """
         ...
 
-    def transaction(self, lease: Lease) -> AbstractAsyncContextManager[Transaction]:
-        """Give a transaction for one handler; it is rolled back unless it is committed."""
+    def transaction(self, lease: Lease, *, handler: str = "") -> AbstractAsyncContextManager[Transaction]:
+        """Give a transaction for one handler; it is rolled back unless it is committed.
+
+        Where handlers share one connection, they take turns by their names.
+        """
         ...
 
     async def record_result(

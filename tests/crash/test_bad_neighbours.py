@@ -42,9 +42,9 @@ class Counted:
         return method if name in ("wait_for_work", "connection", "worker") else call
 
     @asynccontextmanager
-    async def transaction(self, lease: Any) -> AsyncIterator[Any]:
+    async def transaction(self, lease: Any, *, handler: str) -> AsyncIterator[Any]:
         """Give a transaction that is counted too."""
-        async with self._inner.transaction(lease) as transaction:
+        async with self._inner.transaction(lease, handler=handler) as transaction:
             yield Counted(transaction, self._loop)
 
 

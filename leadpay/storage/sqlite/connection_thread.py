@@ -3,55 +3,36 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final
 
 from leadpay.errors import InboxError
 from leadpay.storage.sqlite.connection import primary_code
-
-T = TypeVar("T")
+from leadpay.storage.sqlite.fair_lock import FairLock
+from leadpay.storage.sqlite.session import (
+    STATEMENT_SECONDS,
+    TRANSACTION_SECONDS,
+    ExclusiveSession,
+    Job,
+    Result,
+    SessionQueue,
+    T,
+    Work,
+    post,
+    post_back,
+)
 
 MAX_GROUP: Final = 1_000
 """How many operations share one commit at most, so that the first of them doesn't wait for ever."""
 
-Work: TypeAlias = Callable[[sqlite3.Connection], T]
-"""What is done with the connection, in the thread."""
+BUSY_SECONDS: Final = 5.0
+"""How long to wait for another transaction, of this process or another one, before it counts as a failure."""
 
-
-class _Job(NamedTuple):
-    work: Work[Any]
-    future: asyncio.Future[Any]
-    writes: bool
-
-
-class _Result(NamedTuple):
-    future: asyncio.Future[Any]
-    value: Any
-    error: Exception | None
-
-
-_SESSION: ContextVar["ExclusiveSession | None"] = ContextVar("leadpay_sqlite_session", default=None)
+_SESSION: ContextVar[ExclusiveSession | None] = ContextVar("leadpay_sqlite_session", default=None)
 """The session of this task, which would wait for itself if it asked for the connection once more."""
-
-
-class ExclusiveSession:
-    """The connection for one user, in a transaction that is rolled back at the end unless it was committed."""
-
-    def __init__(self, thread: "ConnectionThread") -> None:
-        self.thread = thread
-        self.is_over = False
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
-
-    async def run(self, work: Work[T]) -> T:
-        """Do something in the transaction; raises what it raises."""
-        return await _post(self.jobs, work, writes=True)
-
-    def end(self) -> None:
-        """Give the connection back, after the work that was posted before."""
-        self.is_over = True
-        self.jobs.put(None)
 
 
 class ConnectionThread:
@@ -61,6 +42,10 @@ class ConnectionThread:
         connect: gives a connection in autocommit mode, ready for use.
         check: is called with the connection before each transaction, and raises if it is of no use any more.
         reopen: whether a connection that failed is replaced; not for a database in memory, which would be lost.
+        turns: the lock that threads with connections to the same file share, so that they write in turns.
+        busy_seconds: how long to wait for the others.
+        statement_seconds: how long one statement of a session may run.
+        transaction_seconds: how long a session may last.
     """
 
     def __init__(
@@ -69,11 +54,18 @@ class ConnectionThread:
         *,
         check: Callable[[Any], object],
         reopen: bool,
+        turns: FairLock | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+        statement_seconds: float = STATEMENT_SECONDS,
+        transaction_seconds: float = TRANSACTION_SECONDS,
     ) -> None:
         self._connect = connect
         self._check = check
         self._reopen = reopen
-        self._queue: SimpleQueue[_Job | ExclusiveSession | None] = SimpleQueue()
+        self.turns = turns or FairLock()
+        self._busy_seconds = busy_seconds
+        self._limits = {"statement_seconds": statement_seconds, "transaction_seconds": transaction_seconds}
+        self._queue: SimpleQueue[Job | ExclusiveSession | None] = SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._thread: threading.Thread | None = None
 
@@ -107,21 +99,21 @@ class ConnectionThread:
         """
         self._raise_if_closed()
         session = _SESSION.get()
-        if session is not None and session.thread is self and not session.is_over:
+        if session is not None and session.thread.turns is self.turns and not session.is_over:
             raise InboxError(
                 "context.transaction holds SQLite's connection until the handler returns: use the inbox before the "
                 "first statement"
             )
         try:
-            return await _post(self._queue, work, writes=writes)
+            return await post(self._queue, work, writes=writes)
         except sqlite3.Error as error:
             # SQLite's messages name files and tables, and no values.
             raise InboxError(f"SQLite failed: {error}") from error
 
-    def exclusive(self) -> ExclusiveSession:
-        """Queue for the connection alone; the caller must end the session."""
+    def exclusive(self, owner: str = "") -> ExclusiveSession:
+        """Queue for the connection alone; the caller must end the session. Owners take turns."""
         self._raise_if_closed()
-        session = ExclusiveSession(self)
+        session = ExclusiveSession(self, owner, **self._limits)
         _SESSION.set(session)
         self._queue.put(session)
         return session
@@ -133,59 +125,66 @@ class ConnectionThread:
     # In the thread.
 
     def _serve(self) -> None:
+        sessions = SessionQueue()
         is_open = True
-        while is_open:
-            group: list[_Job] = []
-            for item in self._waiting():
-                if isinstance(item, _Job):
+        while is_open or sessions:
+            group: list[Job] = []
+            for item in self._waiting(blocking=not sessions):
+                if isinstance(item, Job):
                     group.append(item)
-                    continue
-                self._run_group(group)
-                group = []
-                if item is None:
+                elif item is None:
                     is_open = False
                 else:
-                    self._run_session(item)
+                    sessions.add(item)
             self._run_group(group)
+            if sessions:
+                self._run_session(sessions.next())
         self._close()
 
-    def _waiting(self) -> "Sequence[_Job | ExclusiveSession | None]":
-        first = self._queue.get()
+    def _waiting(self, *, blocking: bool) -> "Sequence[Job | ExclusiveSession | None]":
+        first = [self._queue.get()] if blocking else []
         # Only this thread takes from the queue, so qsize() is a lower bound.
-        return [first, *(self._queue.get() for _ in range(min(self._queue.qsize(), MAX_GROUP - 1)))]
+        return [*first, *(self._queue.get() for _ in range(min(self._queue.qsize(), MAX_GROUP - 1)))]
 
-    def _run_group(self, group: Sequence[_Job]) -> None:
+    def _run_group(self, group: Sequence[Job]) -> None:
         if not group:
             return
+        writes = any(job.writes for job in group)
         try:
-            connection = self._begin(writes=any(job.writes for job in group))
-            results = [_run_job(connection, job) for job in group]
-            connection.execute("COMMIT")
+            with self._turn(writes=writes):
+                connection = self._begin(writes=writes)
+                results = [_run_job(connection, job) for job in group]
+                connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - it is raised in the tasks that wait, and the thread goes on
             self._recover()
-            results = [_Result(job.future, None, error) for job in group]
-        _post_back(results)
+            results = [Result(job.future, None, error) for job in group]
+        post_back(results)
 
     def _run_session(self, session: ExclusiveSession) -> None:
         """Serve one transaction until its end."""
-        failure: Exception | None = None
-        connection: Any = None
+        if session.is_over:
+            session.fail(InboxError("the transaction has ended"))
+            return
         try:
-            connection = self._begin(writes=True)
+            with self._turn(writes=True):
+                session.serve(self._begin(writes=True))
+                self._roll_back()
         except Exception as error:  # noqa: BLE001 - as above
-            failure = error
-        while (job := session.jobs.get()) is not None:
-            result = _Result(job.future, None, failure)
-            if failure is None:
-                try:
-                    result = _Result(job.future, job.work(connection), None)
-                except Exception as error:  # noqa: BLE001 - as above
-                    result = _Result(job.future, None, error)
-            _post_back([result])
-        if failure is not None:
+            session.fail(error)
             self._recover()
-        else:
-            self._roll_back()
+
+    @contextmanager
+    def _turn(self, *, writes: bool) -> Iterator[None]:
+        """Hold the lock that allows to write, if this is needed."""
+        if not writes:
+            yield
+            return
+        if not self.turns.acquire(self._busy_seconds):
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            yield
+        finally:
+            self.turns.release()
 
     def _begin(self, *, writes: bool) -> sqlite3.Connection:
         if self._connection is None:
@@ -212,16 +211,16 @@ class ConnectionThread:
             connection.close()
 
 
-def _run_job(connection: sqlite3.Connection, job: _Job) -> _Result:
+def _run_job(connection: sqlite3.Connection, job: Job) -> Result:
     """Do one job of a group; if it fails, only it is undone."""
     connection.execute("SAVEPOINT job")
     try:
-        result = _Result(job.future, job.work(connection), None)
+        result = Result(job.future, job.work(connection), None)
     except Exception as error:
         if not connection.in_transaction or _is_about_the_file(error):
             raise  # The whole group has failed, and the next one gets a new connection.
         connection.execute("ROLLBACK TO job")
-        result = _Result(job.future, None, error)
+        result = Result(job.future, None, error)
     connection.execute("RELEASE job")
     return result
 
@@ -229,27 +228,3 @@ def _run_job(connection: sqlite3.Connection, job: _Job) -> _Result:
 def _is_about_the_file(error: Exception) -> bool:
     """Whether the disk failed or is full. SQLite may then roll the whole transaction back, or only one statement."""
     return isinstance(error, sqlite3.Error) and primary_code(error) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-
-
-async def _post(queue: Any, work: Work[T], *, writes: bool) -> T:
-    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    queue.put(_Job(work, future, writes))
-    return await future
-
-
-def _post_back(results: Sequence[_Result]) -> None:
-    """Resolve the futures in their event loop; if that is closed, no task waits."""
-    try:
-        results[0].future.get_loop().call_soon_threadsafe(_resolve, results)
-    except RuntimeError:
-        return
-
-
-def _resolve(results: Iterable[_Result]) -> None:
-    for future, value, error in results:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)

@@ -6,19 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from leadpay.errors import InboxError
-from leadpay.storage.sqlite.connection_thread import ConnectionThread, ExclusiveSession, T, Work
+from leadpay.storage.sqlite.connection_thread import ConnectionThread
+from leadpay.storage.sqlite.session import ExclusiveSession, T, Work
 
 
 class SqliteConnection:
     """``context.transaction``: the inbox's own connection.
 
     From the first statement until the handler returns, the connection and SQLite's write lock are this handler's alone,
-    and the receiver waits too. So do what takes long first, and write afterwards. Statements raise what the ``sqlite3``
+    and the receiver waits too. So do what takes long first, and write afterwards. A statement that runs for half a
+    second is interrupted, and after two seconds the transaction is rolled back. Statements raise what the ``sqlite3``
     module raises.
     """
 
-    def __init__(self, thread: ConnectionThread) -> None:
+    def __init__(self, thread: ConnectionThread, owner: str = "") -> None:
         self._thread = thread
+        self._owner = owner
         self._ended = False
         self._session: ExclusiveSession | None = None
 
@@ -33,8 +36,9 @@ class SqliteConnection:
             The rows that it gives.
 
         Raises:
-            InboxError: it would begin or end a transaction, which the inbox does; or the handler has returned; or an
-                earlier statement has rolled the transaction back, as ``INSERT OR ROLLBACK`` and ``RAISE(ROLLBACK)`` do.
+            InboxError: it would begin or end a transaction, which the inbox does; or the handler has returned; or it
+                took too long, or the transaction was open for too long; or an earlier statement has rolled the
+                transaction back, as ``INSERT OR ROLLBACK`` and ``RAISE(ROLLBACK)`` do.
         """
         return await self._run(sql, lambda connection: connection.execute(sql, parameters).fetchall())
 
@@ -50,7 +54,7 @@ class SqliteConnection:
         if self._session is None:
             return await self._thread.run(work)
         try:
-            return await self._session.run(lambda connection: _commit(connection, work))
+            return await self._session.run(lambda connection: _commit(connection, work), is_limited=False)
         except sqlite3.Error as error:
             raise InboxError(f"SQLite failed: {error}") from error
 
@@ -66,7 +70,7 @@ class SqliteConnection:
         if _CONTROL.match(sql):
             raise InboxError("context.transaction begins, commits and rolls back by itself: raise to roll back")
         if self._session is None:
-            self._session = self._thread.exclusive()
+            self._session = self._thread.exclusive(self._owner)
         return await self._session.run(lambda connection: _in_transaction(connection, work))
 
 
