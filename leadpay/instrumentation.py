@@ -164,6 +164,10 @@ class InboxMeasured(NamedTuple):
     dead: int
     oldest_waiting_seconds: float | None
     """The age of the longest-waiting event, or None if nothing waits."""
+    unhandled: int = 0
+    """How many events no handler took."""
+    unreadable: int = 0
+    """How many authentic events cannot be read."""
 
 
 class InstructionEnded(NamedTuple):

@@ -19,41 +19,38 @@ framework. Payment and event IDs are on spans, never on metrics. No name, accoun
 idempotency key is anywhere, nor is an error's message.
 """
 
-import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextvars import Token
 from time import time_ns
-from typing import Final, TypeAlias, get_args
-from urllib.parse import urlsplit
+from typing import Final
 
 import attrs
 
 from leadpay import __version__
-from leadpay.enums import EventType
-from leadpay.errors import SignatureReason
 from leadpay.instrumentation import (
     AttemptEnded,
     AttemptStarted,
     CallEnded,
     CallStarted,
-    DeadLettered,
-    DriftSeen,
-    HandlerBlocked,
     HandlerEnded,
-    HandlerPaused,
     HandlerStarted,
-    InboxMeasured,
-    InstructionEnded,
     Observation,
-    OutboxMeasured,
-    SecretMatched,
     WebhookReceived,
+)
+from leadpay.measurements import (
+    DURATIONS,
+    INSTRUMENTS,
+    Attributes,
+    error_attributes,
+    measure,
+    request_attributes,
+    response_attributes,
 )
 
 try:
     from opentelemetry import context as contexts
     from opentelemetry.context import Context
-    from opentelemetry.metrics import MeterProvider, get_meter
+    from opentelemetry.metrics import Meter, MeterProvider, get_meter
     from opentelemetry.trace import (
         Link,
         Span,
@@ -71,22 +68,11 @@ except ImportError:
 MAX_ORIGINS: Final = 10_000
 """How many sent payments are remembered with the span of their call, oldest out first: about three megabytes."""
 
-DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""The buckets of durations in seconds, as OpenTelemetry's conventions want them."""
-
 SENDING: Final = frozenset({"send", "return"})
 """The calls that make a payment."""
 
-OTHER: Final = "_OTHER"
-"""The name on metrics of every type of event that isn't listed, since anyone can make up new ones."""
-
-Attributes: TypeAlias = dict[str, str | int | bool]
-
 _W3C: Final = TraceContextTextMapPropagator()
 _TRACEPARENT: Final = "traceparent"
-_REASONS: Final = frozenset(get_args(SignatureReason))
-_ID: Final = re.compile(r"(?<=/)(?:instant_payment|account_number|account|event)_\w+(?=/|$)")
-_PORTS: Final = {"http": 80, "https": 443}
 _ERROR: Final = 400
 
 
@@ -135,12 +121,14 @@ class Telemetry:
         origins: MutableMapping[str, str] | None = None,
     ) -> None:
         self._tracer = get_tracer("leadpay", __version__, tracer_provider)
-        self._instruments = _Instruments(meter_provider)
+        self._record = _recorders(get_meter("leadpay", __version__, meter_provider))
         self._origins = Recent() if origins is None else origins
         self._key = contexts.create_key("leadpay")
 
     def __call__(self, observation: Observation) -> None:
         """Record an observation."""
+        for measurement in measure(observation, time_ns() / 1e9):
+            self._record[measurement.instrument](measurement.value, measurement.attributes)
         match observation:
             case CallStarted():
                 self._start(
@@ -161,42 +149,29 @@ class Telemetry:
                 self._start_handler(observation)
             case HandlerEnded():
                 self._end_handler(observation)
-            case _:
-                self._instruments.record(observation)
 
     # The client.
 
     def _start_attempt(self, observation: AttemptStarted) -> None:
         call = observation.call
-        attributes = _request(call)
+        attributes = request_attributes(call)
         # IDs are on spans only, so the template names the span, and the URL stays off the metrics.
         name = f"{call.method} {attributes['url.template']}"
         if call.base_url is not None:
             attributes["url.full"] = call.base_url + call.path
         if observation.number > 1:
             attributes["http.request.resend_count"] = observation.number - 1
-            self._instruments.retries.add(1, {"lead.operation": call.operation})
         self._start(observation, name, SpanKind.CLIENT, attributes)
 
     def _end_attempt(self, observation: AttemptEnded) -> None:
-        response: Attributes = {}
-        error = observation.error
-        if observation.status is not None:
-            response["http.response.status_code"] = observation.status
-            error = str(observation.status) if observation.status >= _ERROR else None
-        if error is not None:
-            response["error.type"] = error
-        self._instruments.requests.record(observation.seconds, {**_request(observation.started.call), **response})
+        response = response_attributes(observation)
+        failed = "error.type" in response
         if observation.request_id is not None:
             response["lead.request.id"] = observation.request_id
-        self._end(observation.started, response, failed=error is not None)
+        self._end(observation.started, response, failed=failed)
 
     def _end_call(self, observation: CallEnded) -> None:
-        operation: Attributes = {"lead.operation": observation.started.operation}
-        if observation.outcome_unknown:
-            self._instruments.outcomes_unknown.add(1, operation)
-        result = _error(observation.error)
-        self._instruments.calls.record(observation.seconds, {**operation, **result})
+        result = error_attributes(observation.error)
         result |= {"lead.attempts": observation.attempts, "lead.outcome_unknown": observation.outcome_unknown}
         if observation.payment_id is not None:
             result["lead.payment.id"] = observation.payment_id
@@ -210,7 +185,6 @@ class Telemetry:
     # Webhooks.
 
     def _receive(self, observation: WebhookReceived) -> None:
-        self._instruments.count(observation)
         if observation.event_id is None or observation.event_type is None:
             # A webhook that is not the bank's is only counted: strangers must not be able to fill the traces.
             return
@@ -242,12 +216,8 @@ class Telemetry:
         )
 
     def _end_handler(self, observation: HandlerEnded) -> None:
-        started = observation.started
-        result: Attributes = {"lead.handler.status": observation.status, **_error(observation.error)}
-        common = {"messaging.system": "lead", "messaging.operation.name": "process"}
-        handler = _handler_attributes(started.event_type, started.handler)
-        self._instruments.handlers.record(observation.seconds, {**common, **handler, **result})
-        self._end(started, result, failed=observation.error is not None)
+        result: Attributes = {"lead.handler.status": observation.status, **error_attributes(observation.error)}
+        self._end(observation.started, result, failed=observation.error is not None)
 
     def _origin(self, payment_id: str | None) -> tuple[Context | None, list[Link]]:
         """Find the parent of a webhook's span, unless it is the current one, and link the call that sent it."""
@@ -286,110 +256,20 @@ class Telemetry:
         return work.span
 
 
-class _Instruments:
-    """What is counted and measured."""
-
-    def __init__(self, provider: MeterProvider | None) -> None:
-        meter = get_meter("leadpay", __version__, provider)
-        self.requests = meter.create_histogram(
-            "http.client.request.duration", "s", "Each attempt", explicit_bucket_boundaries_advisory=DURATIONS
-        )
-        self.calls = meter.create_histogram(
-            "lead.call.duration", "s", "Calls, pauses included", explicit_bucket_boundaries_advisory=DURATIONS
-        )
-        self.handlers = meter.create_histogram(
-            "messaging.process.duration", "s", "Each handler", explicit_bucket_boundaries_advisory=DURATIONS
-        )
-        self.retries = meter.create_counter("lead.call.retries", "{attempt}", "Attempts after the first")
-        self.outcomes_unknown = meter.create_counter(
-            "lead.call.outcomes_unknown", "{call}", "Writes that may or may not have happened"
-        )
-        self.webhooks = meter.create_counter("lead.webhooks", "{webhook}", "Webhooks by result")
-        self.signatures = meter.create_counter(
-            "lead.webhook.signature_failures", "{webhook}", "Webhooks refused for their signature, by reason"
-        )
-        self.duplicates = meter.create_counter("lead.webhook.duplicates", "{webhook}", "Events that came again")
-        self.secrets = meter.create_counter("lead.webhook.verifications", "{webhook}", "Webhooks by signing secret")
-        self.secret_times = meter.create_gauge(
-            "lead.webhook.secret.last_verified", "s", "When a signing secret last verified a webhook, since 1970"
-        )
-        self.dead_letters = meter.create_counter(
-            "lead.inbox.dead_letters", "{event}", "Handlers that gave up on an event"
-        )
-        self.blocked = meter.create_histogram(
-            "lead.handler.blocked",
-            "s",
-            "Handlers that blocked the event loop",
-            explicit_bucket_boundaries_advisory=DURATIONS,
-        )
-        self.paused = meter.create_counter(
-            "lead.handler.paused", "{pause}", "Pauses of handlers that timed out again and again"
-        )
-        self.drift = meter.create_counter("lead.drift", "{object}", "Objects with what this version does not know")
-        self.waiting = meter.create_gauge("lead.inbox.waiting", "{event}", "Events that wait")
-        self.dead = meter.create_gauge("lead.inbox.dead", "{event}", "Dead letters: events that need a person")
-        self.oldest = meter.create_gauge(
-            "lead.inbox.oldest_waiting.age", "s", "How long ago the longest-waiting event was received; 0 if none waits"
-        )
-        self.instruction_attempts = meter.create_counter(
-            "lead.outbox.attempts", "{attempt}", "Attempts to send an instruction, by how they ended"
-        )
-        self.instructions = meter.create_gauge("lead.outbox.instructions", "{instruction}", "Instructions by state")
-        self.needs_person = meter.create_gauge(
-            "lead.outbox.needs_person", "{instruction}", "Instructions in doubt that only a person can resolve"
-        )
-        self.oldest_queued = meter.create_gauge(
-            "lead.outbox.oldest_queued.age", "s", "How long ago the head of the queue was queued; 0 if nothing waits"
-        )
-
-    def count(self, observation: WebhookReceived) -> None:
-        self.webhooks.add(1, {"lead.webhook.result": observation.result})
-        if observation.result in _REASONS:
-            self.signatures.add(1, {"lead.signature.reason": observation.result})
-        if observation.result == "duplicate":
-            self.duplicates.add(1)
-
-    def record(self, observation: Observation) -> None:
-        """Record what has no span."""
-        match observation:
-            case HandlerBlocked():
-                attributes = _handler_attributes(observation.event_type, observation.handler)
-                self.blocked.record(observation.seconds, attributes)
-            case HandlerPaused():
-                self.paused.add(1, {"messaging.consumer.group.name": observation.handler})
-            case DeadLettered():
-                self.dead_letters.add(1, _handler_attributes(observation.event_type, observation.handler))
-            case DriftSeen():
-                self.drift.add(1, {"lead.drift.kind": observation.kind, "lead.drift.owner": observation.owner})
-            case InboxMeasured():
-                self.waiting.set(observation.waiting)
-                self.dead.set(observation.dead)
-                self.oldest.set(observation.oldest_waiting_seconds or 0.0)
-            case InstructionEnded():
-                result = "needs_person" if observation.needs_person else observation.result
-                where: Attributes = {"lead.operation": observation.operation, "lead.outbox.result": result}
-                self.instruction_attempts.add(1, where)
-            case OutboxMeasured():
-                for state, number in observation.by_state.items():
-                    self.instructions.set(number, {"lead.outbox.state": state})
-                self.needs_person.set(observation.needs_person)
-                self.oldest_queued.set(observation.oldest_queued_seconds or 0.0)
-            case SecretMatched():
-                secret: Attributes = {
-                    "lead.secret.fingerprint": observation.fingerprint,
-                    "lead.secret.position": observation.position,
-                }
-                self.secrets.add(1, secret)
-                self.secret_times.set(time_ns() // 10**9, secret)
-
-
-def _request(call: CallStarted) -> Attributes:
-    """Describe a request for metrics: without the IDs in its path."""
-    attributes: Attributes = {"http.request.method": call.method, "url.template": _ID.sub("{id}", call.path)}
-    if call.base_url is not None:
-        url = urlsplit(call.base_url)
-        attributes |= {"server.address": url.hostname or "", "server.port": url.port or _PORTS[url.scheme]}
-    return attributes
+def _recorders(meter: Meter) -> dict[str, Callable[[float, Attributes], None]]:
+    """Create every instrument, and return what records a value of it."""
+    recorders: dict[str, Callable[[float, Attributes], None]] = {}
+    for one in INSTRUMENTS.values():
+        if one.kind == "counter":
+            recorders[one.name] = meter.create_counter(one.name, one.unit, one.description).add
+        elif one.kind == "gauge":
+            recorders[one.name] = meter.create_gauge(one.name, one.unit, one.description).set
+        else:
+            histogram = meter.create_histogram(
+                one.name, one.unit, one.description, explicit_bucket_boundaries_advisory=DURATIONS
+            )
+            recorders[one.name] = histogram.record
+    return recorders
 
 
 def _message(operation: str, event_type: str, event_id: str, payment_id: str | None) -> Attributes:
@@ -403,13 +283,3 @@ def _message(operation: str, event_type: str, event_id: str, payment_id: str | N
     if payment_id is not None:
         attributes["lead.payment.id"] = payment_id
     return attributes
-
-
-def _handler_attributes(event_type: str, handler: str) -> Mapping[str, str]:
-    """Describe a handler run for metrics."""
-    known = event_type if EventType(event_type).is_known else OTHER
-    return {"messaging.destination.name": known, "messaging.consumer.group.name": handler}
-
-
-def _error(name: str | None) -> Attributes:
-    return {} if name is None else {"error.type": name}

@@ -42,6 +42,7 @@ HOMES = {
         "leadpay.canned",
     ),
     "jinja2": ("leadpay.console",),
+    "prometheus_client": ("leadpay.metrics",),
     "markupsafe": ("leadpay.console",),
     "opentelemetry": ("leadpay.otel",),
     "psycopg": ("leadpay.storage.postgres", "leadpay.storage.foreign", "leadpay.inbox.postgres"),

@@ -246,6 +246,10 @@ class Queries(Protocol[C_contra]):
         """Tell whether something has changed."""
         ...
 
+    def probe(self, connection: C_contra) -> Result[None]:
+        """Write something that changes nothing."""
+        ...
+
     def record_secrets(self, connection: C_contra, *, uses: Sequence[SecretUse]) -> Result[None]:
         """Add to what is known of secrets."""
         ...
@@ -646,6 +650,10 @@ class DatabaseInbox(ABC, Generic[C]):
     async def set_watermark(self, time: datetime) -> None:
         """Move the watermark, forwards only."""
         await self._run(partial(self._queries.set_watermark, time=time))
+
+    async def probe(self) -> None:
+        """Raise unless it is open, and can write."""
+        await self._run(self._queries.probe)
 
     async def record_secrets(self, uses: Sequence[SecretUse]) -> None:
         """Add to what is known of signing secrets."""

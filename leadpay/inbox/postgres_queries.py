@@ -350,6 +350,9 @@ SET_WATERMARK: Final = """
 INSERT INTO leadpay_watermark AS old (time) VALUES (%(time)s)
 ON CONFLICT (one) DO UPDATE SET time = greatest(old.time, excluded.time)"""
 
+# Refused by a server that doesn't write, without waiting for anybody's lock.
+PROBE: Final = "DELETE FROM leadpay_watermark WHERE false"
+
 # In the order of fingerprints, so that two receivers cannot deadlock.
 RECORD_USES: Final = """
 INSERT INTO leadpay_secrets AS old (fingerprint, first_seen_at, last_verified_at, verified)
@@ -890,6 +893,10 @@ class PostgresQueries:
     async def set_watermark(self, connection: "Connection", *, time: datetime) -> None:
         """Move the watermark, forwards only."""
         await connection.execute(SET_WATERMARK, {"time": within(time)})
+
+    async def probe(self, connection: "Connection") -> None:
+        """Write something that changes nothing."""
+        await connection.execute(PROBE)
 
     async def record_secrets(self, connection: "Connection", *, uses: Sequence[SecretUse]) -> None:
         """Add to what is known of secrets."""

@@ -245,6 +245,9 @@ WATERMARK: Final = "SELECT time FROM leadpay_watermark"
 SET_WATERMARK: Final = """
 INSERT INTO leadpay_watermark VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET time = max(time, excluded.time)"""
 
+# The same value again, which still has to be written to the disk.
+PROBE: Final = "UPDATE leadpay_fencing_tokens SET last = last"
+
 RECORD_USE: Final = """
 INSERT INTO leadpay_secrets (fingerprint, first_seen_at, last_verified_at, verified) VALUES (?, ?, ?, ?)
 ON CONFLICT (fingerprint) DO UPDATE SET
@@ -589,6 +592,11 @@ def watermark(connection: "sqlite3.Connection") -> datetime | None:
 def set_watermark(connection: "sqlite3.Connection", *, time: datetime) -> None:
     """Move the watermark, forwards only."""
     connection.execute(SET_WATERMARK, (_micro(time),))
+
+
+def probe(connection: "sqlite3.Connection") -> None:
+    """Write something that changes nothing."""
+    connection.execute(PROBE)
 
 
 def record_secrets(connection: "sqlite3.Connection", *, uses: Sequence[SecretUse]) -> None:

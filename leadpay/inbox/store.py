@@ -420,6 +420,14 @@ class Inbox(Protocol):
         """Move the watermark, forwards only."""
         ...
 
+    async def probe(self) -> None:
+        """Check that the inbox is open, has its schema and can write; it changes nothing.
+
+        Raises:
+            InboxError: it cannot be used now.
+        """
+        ...
+
     async def record_secrets(self, uses: Sequence[SecretUse]) -> None:
         """Add to what is known of signing secrets: counts are summed up, and the latest time counts."""
         ...

@@ -377,7 +377,11 @@ class Worker:
         stats = await self.inbox.stats()
         oldest = stats.oldest_waiting
         age = None if oldest is None else (_date(now) - oldest).total_seconds()
-        notify(observer, InboxMeasured(stats.by_state.get("waiting", 0), stats.by_state.get("dead", 0), age))
+        count = stats.by_state.get
+        measured = InboxMeasured(
+            count("waiting", 0), count("dead", 0), age, count("unhandled", 0), count("unreadable", 0)
+        )
+        notify(observer, measured)
 
 
 def _date(seconds: float) -> datetime:

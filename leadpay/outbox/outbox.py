@@ -377,6 +377,14 @@ class Outbox:
                 yield instruction
             left = left - size if len(page) == size else 0
 
+    async def probe(self) -> None:
+        """Check that the outbox is open, has its schema and can write; it changes nothing.
+
+        Raises:
+            OutboxError: it cannot be used now.
+        """
+        await self.store.run(queries.probe)
+
     async def stats(self) -> OutboxStats:
         """Count the instructions."""
         return await self.store.run(partial(queries.stats, now=self.now()), writes=False)

@@ -142,6 +142,8 @@ SELECT reference FROM leadpay_instructions WHERE payment_id = :payment_id::text 
 _LOG_OF: Final = """
 SELECT at, action, actor, detail FROM leadpay_instruction_log WHERE instruction = :number::bigint ORDER BY number"""
 
+_PROBE: Final = "UPDATE leadpay_outbox_bank SET paused_until = paused_until WHERE 1 = 0"
+
 _BY_STATE: Final = "SELECT state, count(*) FROM leadpay_instructions GROUP BY state"
 _BY_OUTCOME: Final = "SELECT outcome, count(*) FROM leadpay_instructions WHERE outcome IS NOT NULL GROUP BY outcome"
 _FOR_PERSON: Final = "SELECT count(*) FROM leadpay_instructions WHERE state = 'in_doubt' AND needs_person = 1"
@@ -460,6 +462,11 @@ _FILTERS: Final[Mapping[str, str]] = {
     "created_from": "created_at >= :created_from::bigint",
     "created_before": "created_at < :created_before::bigint",
 }
+
+
+def probe() -> Plan[None]:
+    """Write nothing, where only a database that can write allows it."""
+    yield Statement(_PROBE, {})
 
 
 def stats(*, now: int | None) -> Plan[OutboxStats]:

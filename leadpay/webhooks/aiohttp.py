@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
 from leadpay.webhooks.http_server import ServerLimits, serving
 from leadpay.webhooks.ip_allowlist import AllowList
 from leadpay.webhooks.receiver import FORBIDDEN, PATH, WebhookReceiver
+
+if TYPE_CHECKING:
+    from leadpay.health import Health
+    from leadpay.metrics import Metrics
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -47,6 +51,42 @@ def mount(
     app.cleanup_ctx.append(run)
 
 
+def mount_health(app: web.Application, health: "Health") -> None:
+    """Serve ``/healthz`` (200 while the process works) and ``/readyz`` (200, or 503 with the parts that are not ready).
+
+    Anyone may ask: the parts are checked once a second at most, and nothing private is shown.
+
+    Args:
+        app: the application, before it is started.
+        health: the parts to check.
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        readiness = await health.ready()
+        return web.Response(text=str(readiness), status=200 if readiness.is_ready else 503)
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+
+
+def mount_metrics(app: web.Application, metrics: "Metrics", *, path: str = "/metrics") -> None:
+    """Serve metrics for Prometheus. They show how much you receive and send, so keep the path from strangers.
+
+    Args:
+        app: the application, before it is started.
+        metrics: the observer that measures.
+        path: the path to serve at.
+    """
+
+    async def render(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
+
+    app.router.add_get(path, render)
+
+
 @asynccontextmanager
 async def listening(
     receiver: WebhookReceiver,
@@ -55,6 +95,7 @@ async def listening(
     port: int = 0,
     path: str = PATH,
     limits: ServerLimits | None = None,
+    health: "Health | None" = None,
 ) -> AsyncIterator[str]:
     """Receive webhooks on a port while the context lasts, for a program that has no application of its own.
 
@@ -64,6 +105,7 @@ async def listening(
         port: the port to listen on; 0 for any free one.
         path: the path to receive at.
         limits: other limits on connections than the defaults.
+        health: serves ``/healthz`` and ``/readyz`` too.
 
     Yields:
         The URL to send webhooks to.
@@ -73,8 +115,35 @@ async def listening(
     """
     app = web.Application()
     mount(app, receiver, path=path)
+    if health is not None:
+        mount_health(app, health)
     async with serving(app, host=host, port=port, limits=limits, auto_decompress=receiver.allow_compressed) as url:
         yield url + path
+
+
+@asynccontextmanager
+async def monitoring(
+    metrics: "Metrics", health: "Health", *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
+    """Serve ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own while the context lasts.
+
+    Args:
+        metrics: the observer that measures.
+        health: the parts to check.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free one.
+
+    Yields:
+        The URL of the metrics.
+
+    Raises:
+        OSError: the address or the port is not available.
+    """
+    app = web.Application()
+    mount_metrics(app, metrics)
+    mount_health(app, health)
+    async with serving(app, host=host, port=port) as url:
+        yield f"{url}/metrics"
 
 
 def _handler(receiver: WebhookReceiver) -> _Handler:

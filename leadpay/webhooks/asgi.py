@@ -11,11 +11,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from leadpay.errors import LeadError
 from leadpay.webhooks.ip_allowlist import AllowList
-from leadpay.webhooks.receiver import FORBIDDEN, PATH, WebhookReceiver
+from leadpay.webhooks.receiver import FORBIDDEN, NOT_STORED, OK, PATH, WebhookReceiver
+
+if TYPE_CHECKING:
+    from leadpay.health import Health
 
 logger = logging.getLogger("leadpay.webhooks")
 
@@ -45,6 +48,7 @@ class WebhookApp:
         path: the path to receive at. Below a framework's mount, the mount's own path counts, too.
         allow: the only IP addresses or networks that may call; ``leadpay.config.WEBHOOK_SOURCES`` has the bank's.
         trusted_proxies: the proxies whose ``X-Forwarded-For`` is believed, ``"unix"`` for one on a Unix socket.
+        health: serves ``/healthz`` and ``/readyz`` too.
 
     Raises:
         ConfigurationError: an address cannot be read.
@@ -58,11 +62,13 @@ class WebhookApp:
         path: str = PATH,
         allow: Iterable[str] | None = None,
         trusted_proxies: Iterable[str] = (),
+        health: "Health | None" = None,
     ) -> None:
         self.receiver = receiver
         self._app = app
         self._path = path
         self._allowed = None if allow is None else AllowList.of(allow, trusted_proxies)
+        self._health = health
         self._running = _Running(receiver)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,6 +77,8 @@ class WebhookApp:
             await self._serve_lifespan(scope, receive, send)
         elif scope["type"] == "http" and self._is_here(scope):
             await _respond(await self._receive(scope, receive), send)
+        elif scope["type"] == "http" and self._health is not None and scope["path"] in ("/healthz", "/readyz"):
+            await _respond_health(self._health, scope["path"], send)
         elif self._app is not None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
@@ -211,10 +219,22 @@ class _Lifespan:
             raise
 
 
-async def _respond(status: int, send: Send) -> None:
-    headers = [(b"content-length", b"0"), *([(b"allow", b"POST")] if status == NOT_ALLOWED else [])]
+async def _respond(status: int, send: Send, body: bytes = b"") -> None:
+    headers = [(b"content-length", str(len(body)).encode())]
+    if status == NOT_ALLOWED:
+        headers.append((b"allow", b"POST"))
+    if body:
+        headers.append((b"content-type", b"text/plain; charset=utf-8"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _respond_health(health: "Health", path: str, send: Send) -> None:
+    if path == "/healthz":
+        await _respond(OK, send, b"ok\n")
+        return
+    readiness = await health.ready()
+    await _respond(OK if readiness.is_ready else NOT_STORED, send, str(readiness).encode())
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:

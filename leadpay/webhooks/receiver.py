@@ -156,12 +156,22 @@ class WebhookReceiver:
         self._deduplicator = _Deduplicator()
         self._work = work
         self._users = 0
+        self.worker: Any = None
+        """The worker that runs while the receiver is entered; None if there is no inbox, or others work on it."""
         self._storing = 0
 
     @property
     def _must_be_entered(self) -> bool:
         """Whether events would never be handled, or without what a lifespan opens. Handlers can be added late."""
         return (self._inbox is not None and self._work) or any(True for _ in self.router.lifespans())
+
+    @property
+    def problem(self) -> str | None:
+        """Why it could not accept a webhook now, for ``leadpay.health``; None if it could."""
+        if self._users == 0:
+            return "was not entered"
+        worker_stopped = self.worker is not None and not self.worker.is_running
+        return "its worker is not running" if worker_stopped else None
 
     @property
     def router(self) -> WebhookRouter:
@@ -341,7 +351,8 @@ class WebhookReceiver:
                     await self._secrets.start()
                     stack.push_async_callback(self._secrets.stop)
                     if self._inbox is not None and self._work:
-                        await stack.enter_async_context(self._inbox.worker(self.dispatcher, client=self._client))
+                        working = self._inbox.worker(self.dispatcher, client=self._client)
+                        self.worker = await stack.enter_async_context(working)
                     self._stack = stack.pop_all()
             except BaseException:
                 self._users -= 1

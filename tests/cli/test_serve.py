@@ -3,16 +3,20 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
+from leadpay.cli.serve import print_observation
 from leadpay.errors import ConfigurationError
 from leadpay.inbox import open_inbox
+from leadpay.instrumentation import HandlerEnded, HandlerStarted
 from leadpay.webhooks.signature import HEADER, sign
 from tests.cli import handlers as served
 from tests.cli.conftest import ExitCode
@@ -25,12 +29,12 @@ ROUTER = "tests.cli.handlers:router"
 
 
 @asynccontextmanager
-async def serving(invoke: Any, capsys: pytest.CaptureFixture[str], *options: str) -> AsyncIterator[str]:
-    """Run ``serve`` until the context ends; yields the line that it printed."""
+async def serving(invoke: Any, capsys: pytest.CaptureFixture[str], *options: str, lines: int = 1) -> AsyncIterator[str]:
+    """Run ``serve`` until the context ends; yields the lines that it printed."""
     task = asyncio.ensure_future(invoke("serve", ROUTER, "--port", "0", *options))
     out: list[str] = []
     try:
-        await until(lambda: task.done() or out.append(capsys.readouterr().out) or "\n" in "".join(out))  # type: ignore[func-returns-value]
+        await until(lambda: task.done() or out.append(capsys.readouterr().out) or "".join(out).count("\n") == lines)  # type: ignore[func-returns-value]
         yield "".join(out).strip()
     finally:
         if not task.done():
@@ -81,12 +85,56 @@ async def test_the_first_backfill_demands_since(online: Scene, inbox_url: str, i
         await invoke("serve", ROUTER, "--port", "0", "--backfill")
 
 
+async def read(url: str) -> tuple[int, str]:
+    """Read a page."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.asyncio
+async def test_health_and_metrics_are_served(inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Health on both ports; what an alert looks at is there at zero from the start, and then counted."""
+    async with serving(invoke, capsys, "--secret", "whsec", "--metrics", ":0", "--verbose", lines=2) as lines:
+        first, second = lines.splitlines()
+        url, metrics = first.split()[-1], second.removeprefix("metrics at ")
+        assert await read(f"{url.partition('/webhooks')[0]}/readyz") == (200, "receiver: ok\ninbox: ok\n")
+        assert await read(metrics.replace("/metrics", "/healthz")) == (200, "ok\n")
+        assert 'lead_webhooks_total{lead_webhook_result="accepted"} 0.0' in (await read(metrics))[1]
+        assert await send(url, "whsec", "event_1") == 200
+        assert await send(url, "whsec_forged", "event_2") == 401
+        shown = ""
+        while "succeeded" not in shown:
+            await asyncio.sleep(0.005)
+            shown += capsys.readouterr().out
+        assert 'lead_webhooks_total{lead_webhook_result="accepted"} 1.0' in (await read(metrics))[1]
+    assert "account.created event_1 - -> 200 accepted\n" in shown
+    assert "account.created event_1 attempt 1 of tests.cli.handlers:remember: succeeded\n" in shown
+    assert "event_2" not in shown
+
+
+def test_metrics_without_their_extra_are_one_line(
+    exit_code_of: ExitCode, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the extra."""
+    monkeypatch.setitem(sys.modules, "leadpay.metrics", None)
+    assert exit_code_of("serve", ROUTER, "--secret", "whsec", "--metrics", ":0") == 2
+    assert "--metrics" in capsys.readouterr().err
+
+
+def test_a_failed_attempt_is_shown_with_the_class_of_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """And nothing else of it."""
+    started = HandlerStarted("app:credit", "event_1", "a.b", None, 2, datetime(2026, 1, 1, tzinfo=UTC))
+    print_observation(HandlerEnded(started, "failed", "ValueError", 0.1))
+    assert capsys.readouterr().out == "a.b event_1 attempt 2 of app:credit: failed (ValueError)\n"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--work"], "need an inbox"),
         (["--inbox", "sqlite:///:memory:", "--work", "--receive"], "leave both out"),
         (["--inbox", "sqlite:///:memory:", "--backfill", "--work"], "LEAD_CLIENT_ID"),
+        (["--metrics", "9464"], "HOST:PORT"),
     ],
 )
 @pytest.mark.asyncio

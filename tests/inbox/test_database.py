@@ -286,6 +286,16 @@ async def test_the_watermark_only_goes_forward(bench: Bench) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_probe_changes_nothing(bench: Bench) -> None:
+    """It writes, and everything is as before."""
+    await bench.receive("event_1")
+    before = await bench.inbox.get("event_1")
+    await bench.inbox.probe()
+    assert await bench.inbox.get("event_1") == before
+    assert await bench.inbox.watermark() is None
+
+
+@pytest.mark.asyncio
 async def test_the_use_of_secrets_is_summed_up(bench: Bench) -> None:
     """The first time that one was seen stays, the latest verification counts, and counts add up."""
     assert await bench.inbox.secrets() == []

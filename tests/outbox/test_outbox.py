@@ -156,6 +156,14 @@ async def test_many_are_queued_together_or_not_at_all(outbox: Outbox) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_probe_changes_nothing(outbox: Outbox) -> None:
+    """It only needs a database that can write."""
+    before = await outbox.stats()
+    await outbox.probe()
+    assert await outbox.stats() == before
+
+
+@pytest.mark.asyncio
 async def test_a_closed_outbox_says_so(outbox_url: str, clock: HandClock) -> None:
     """Nothing is queued in an outbox that was not entered."""
     outbox = manual_outbox(outbox_url, clock)

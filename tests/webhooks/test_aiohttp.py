@@ -14,7 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.typedefs import Handler
 
 from leadpay.errors import ConfigurationError
-from leadpay.webhooks.aiohttp import listening, mount
+from leadpay.health import Health
+from leadpay.metrics import Metrics
+from leadpay.webhooks.aiohttp import listening, mount, mount_health, mount_metrics
 from leadpay.webhooks.receiver import PATH, WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 
@@ -252,3 +254,45 @@ async def test_a_port_that_is_taken_leaves_nothing_running(clock: Any) -> None:
         with pytest.raises(OSError, match="address already in use"):
             await listening(two.receiver, port=int(url.split(":")[2].partition("/")[0])).__aenter__()
     assert two.steps == ["enter", "leave"]
+
+
+class Store:
+    """A store whose probe fails on demand."""
+
+    error: Exception | None = None
+
+    async def probe(self) -> None:
+        """Fail, or not."""
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.asyncio
+async def test_health_is_mounted(clock: Any) -> None:
+    """Not ready is 503, with the part that isn't; alive it is all the same."""
+    app, store, endpoint = web.Application(), Store(), Endpoint(clock)
+    mount(app, endpoint.receiver)
+    mount_health(app, Health(inbox=store, receiver=endpoint.receiver, clock=clock))
+    async with serving(app) as client:
+        for error, status, text in ((None, 200, "inbox: ok"), (OSError("disk"), 503, "inbox: OSError")):
+            store.error = error
+            clock.time += 1
+            async with client.get("/readyz") as response:
+                assert (response.status, text in await response.text()) == (status, True)
+            async with client.get("/healthz") as response:
+                assert (response.status, await response.text()) == (200, "ok\n")
+
+
+@pytest.mark.asyncio
+async def test_metrics_are_mounted(clock: Any, make_body: Body, signed: Signed) -> None:
+    """Prometheus reads what a receiver has counted."""
+    metrics = Metrics()
+    app, endpoint, body = web.Application(), Endpoint(clock, observer=metrics), make_body()
+    mount(app, endpoint.receiver)
+    mount_metrics(app, metrics)
+    async with serving(app) as client:
+        async with client.post(PATH, data=body, headers=signed(body)) as response:
+            assert response.status == 200
+        async with client.get("/metrics") as response:
+            assert response.headers["Content-Type"].startswith("text/plain")
+            assert 'lead_webhooks_total{lead_webhook_result="accepted"} 1.0' in await response.text()

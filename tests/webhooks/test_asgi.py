@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from leadpay.errors import ConfigurationError
+from leadpay.health import Health
 from leadpay.webhooks.asgi import AsgiApp, WebhookApp
 from leadpay.webhooks.receiver import PATH, WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
@@ -103,7 +104,7 @@ FRAMEWORKS: dict[str, Callable[[WebhookReceiver], Any]] = {
     "fastapi_route": fastapi_route,
     "starlette": lambda receiver: WebhookApp(receiver, app=Starlette()),
     "starlette_mount": starlette_mount,
-    "litestar": lambda receiver: WebhookApp(receiver, app=Litestar()),
+    "litestar": lambda receiver: WebhookApp(receiver, app=Litestar(logging_config=None)),
     "quart": quart,
     "django": django,
 }
@@ -229,6 +230,26 @@ async def test_below_a_mount_its_own_path_counts(endpoint: Endpoint, path: str, 
     app = WebhookApp(endpoint.receiver)
     async with app.lifespan():
         assert await status_of(app, scope_of(path, root_path=root)) == status
+
+
+class Store:
+    """A store that cannot write."""
+
+    async def probe(self) -> None:
+        """Fail."""
+        raise OSError("disk full of Gertrude")
+
+
+@pytest.mark.asyncio
+async def test_health_is_served_if_it_is_given(endpoint: Endpoint) -> None:
+    """Without it, the paths are not there."""
+    app = WebhookApp(endpoint.receiver, health=Health(receiver=endpoint.receiver))
+    broken = WebhookApp(endpoint.receiver, health=Health(inbox=Store()))
+    async with app.lifespan():
+        assert await status_of(app, scope_of("/readyz", method="GET")) == 200
+    assert await status_of(app, scope_of("/healthz", method="GET")) == 200
+    assert await status_of(broken, scope_of("/readyz", method="GET")) == 503
+    assert await status_of(WebhookApp(endpoint.receiver), scope_of("/readyz", method="GET")) == 404
 
 
 @pytest.mark.asyncio

@@ -426,6 +426,28 @@ async def test_a_receiver_that_was_not_entered_is_an_error(bell: Bell, make_body
             await receiver.receive(body=b"", headers={})
 
 
+@pytest.mark.asyncio
+async def test_a_receiver_says_why_it_cannot_accept_a_webhook(bell: Bell) -> None:
+    """For a page or a probe: it was not entered, or its worker has stopped."""
+
+    class Stopped(FakeStore):
+        is_running = True
+
+        @asynccontextmanager
+        async def worker(self, dispatcher: Any, *, client: Any) -> AsyncIterator[Any]:
+            yield self
+
+    store = Stopped()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, inbox=store)
+    assert receiver.problem == "was not entered"
+    async with receiver:
+        assert receiver.problem is None
+        store.is_running = False
+        assert receiver.problem == "its worker is not running"
+    async with WebhookReceiver(bell.router, secrets=SECRET) as plain:
+        assert plain.problem is None
+
+
 async def chunks_of(*parts: bytes) -> AsyncIterator[bytes]:
     """A body in pieces."""
     for part in parts:
