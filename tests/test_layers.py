@@ -47,7 +47,13 @@ HOMES = {
     "opentelemetry": ("leadpay.otel",),
     "psycopg": ("leadpay.storage.postgres", "leadpay.storage.foreign", "leadpay.inbox.postgres"),
     "sqlalchemy": ("leadpay.storage.foreign",),
-    "sqlite3": ("leadpay.storage.sqlite", "leadpay.storage.foreign", "leadpay.inbox.sqlite", "leadpay.outbox.sqlite"),
+    "sqlite3": (
+        "leadpay.storage.sqlite",
+        "leadpay.storage.foreign",
+        "leadpay.inbox.sqlite",
+        "leadpay.outbox.sqlite",
+        "leadpay.reconcile.workspace",
+    ),
 }
 """The packages and modules that may import a library."""
 PROGRAMS = (

@@ -23,6 +23,9 @@ USER_ERROR: Final = 2
 REMOTE_ERROR: Final = 3
 """The bank, an endpoint or the network failed."""
 
+DIFFERENCES: Final = 5
+"""A day does not reconcile."""
+
 INTERRUPTED: Final = 130
 """Ctrl-C, as shells report it. Commands that run until Ctrl-C exit with 0."""
 

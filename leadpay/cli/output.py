@@ -67,7 +67,7 @@ def flatten(data: Any) -> list[tuple[str, str]]:
 
 def format_cents(cents: int) -> str:
     """Format cents as dollars."""
-    return f"${cents // 100:,}.{cents % 100:02}"
+    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"
 
 
 def format_time(time: datetime) -> str:

@@ -39,6 +39,9 @@ BLOCKING_SECONDS: Final = 0.1
 MAX_WAITS: Final = 6
 """How many of a handler's waits are made to fail, one after the other."""
 
+_CONFIRMING_RUNS: Final = 6
+"""In how many runs a handler must have blocked the event loop."""
+
 _JUMPS: Final = 8
 """How often the clock is moved on for handlers that wait, before they count as never ending."""
 
@@ -271,7 +274,8 @@ class _Exam:
         self._took_part |= dict.fromkeys(handlers)
         sequence = self._sequence(life)
         again = await self._deliver(make())
-        if self._check_plain(plain, again, sequence, blocking_seconds):
+        await self._check_time([plain, again], handlers, make, blocking_seconds)
+        if self._check_plain(plain, sequence):
             return
         if plain.effects != again.effects:
             difference = describe_difference(plain.effects, again.effects)
@@ -281,20 +285,25 @@ class _Exam:
         await self._crash(plain, handlers, make)
         await self._fail_waits(plain, make)
 
-    def _check_plain(self, plain: _Result, again: _Result, sequence: tuple[str, ...], blocking_seconds: float) -> bool:
-        """Look at how handlers ran, and say whether one failed."""
+    async def _check_time(
+        self, results: list[_Result], handlers: tuple[str, ...], make: Callable[[], Life], blocking_seconds: float
+    ) -> None:
+        """Look for handlers that block the event loop, in several runs: the machine may have been busy in one."""
+        for handler in handlers:
+            while (fastest := _fastest(results, handler)) >= blocking_seconds and len(results) < _CONFIRMING_RUNS:
+                results.append(await self._deliver(make()))
+            if fastest >= blocking_seconds:
+                text = f"it kept the event loop for {fastest:.1f} seconds"
+                self._find((handler,), "blocks_the_loop", self._sequence(make()), text)
+
+    def _check_plain(self, plain: _Result, sequence: tuple[str, ...]) -> bool:
+        """Look at how handlers ended, and say whether one failed."""
         failed = False
         for run in plain.runs:
             if run.left_behind:
                 text = f"{run.left_behind} tasks still ran when it returned"
                 self._find((run.handler,), "leaves_work_behind", (run.event_type,), text)
         for handler in {run.handler for run in plain.runs}:
-            slowest = min(
-                max(run.longest for run in result.runs if run.handler == handler) for result in (plain, again)
-            )
-            if slowest >= blocking_seconds:
-                text = f"it kept the event loop for {slowest:.1f} seconds"
-                self._find((handler,), "blocks_the_loop", sequence, text)
             last = [run for run in plain.runs if run.handler == handler][-1]
             if last.status in ("failed", "deferred"):
                 text = f"it is never done: {_reason(last)}"
@@ -414,6 +423,11 @@ async def _tables(store: Inbox) -> dict[str, list[tuple[Any, ...]]]:
             for name in names
             if not name.startswith(("leadpay_", "sqlite_"))
         }
+
+
+def _fastest(results: Sequence[_Result], handler: str) -> float:
+    """Give the longest step of the run in which it was shortest."""
+    return min(max((run.longest for run in one.runs if run.handler == handler), default=0.0) for one in results)
 
 
 def _reason(run: Run) -> str:

@@ -10,6 +10,7 @@ from leadpay.cli.output import flatten, format_cents, format_time, print_table
 def test_cents_are_formatted_with_two_digits() -> None:
     """Dollars have separators for thousands."""
     assert [format_cents(5), format_cents(1999), format_cents(123456789)] == ["$0.05", "$19.99", "$1,234,567.89"]
+    assert format_cents(-1999) == "-$19.99"
 
 
 def test_a_time_is_formatted_to_the_second() -> None:
