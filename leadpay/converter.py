@@ -369,15 +369,15 @@ _LEAVES: Final[Mapping[Any, Callable[[Any], Any]]] = {
 def _rule(hint: Any) -> Callable[[Any], Any]:
     if hint in _LEAVES:
         return _LEAVES[hint]
-    if _is_tuple(hint):
+    if is_tuple(hint):
         return _tuple(get_args(hint)[0])
-    return _open_enum(hint) if _is_enum(hint) else _reader(hint)
+    return _open_enum(hint) if is_enum(hint) else _reader(hint)
 
 
 # The rule of a model
 
 
-class _Field(NamedTuple):
+class ModelField(NamedTuple):
     """A field that comes from the bank."""
 
     attribute: str
@@ -396,7 +396,8 @@ class _Field(NamedTuple):
 
 
 @_cached
-def _fields(cls: type[Model]) -> tuple[_Field, ...]:
+def model_fields(cls: type[Model]) -> tuple[ModelField, ...]:
+    """List the fields of a model that come from the bank."""
     attributes = {field.name: field for field in attrs.fields(cls)}
     fields = []
     for name, hint in get_type_hints(cls, include_extras=True).items():
@@ -404,7 +405,7 @@ def _fields(cls: type[Model]) -> tuple[_Field, ...]:
             type_ = next(part for part in get_args(hint) if part is not type(None)) if _is_optional(hint) else hint
             default, metadata = attributes[name].default, attributes[name].metadata
             is_expected = default is not None or metadata.get(EXPECTED, False)
-            fields.append(_Field(name, name.removesuffix("_"), type_, default, is_expected))
+            fields.append(ModelField(name, name.removesuffix("_"), type_, default, is_expected))
     return tuple(fields)
 
 
@@ -421,7 +422,7 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
     Returns:
         The source, and the values of its global names.
     """
-    fields = _fields(cls)
+    fields = model_fields(cls)
     names: dict[str, Any] = {
         "check_object": _object,
         "new": _unfrozen(cls),
@@ -448,7 +449,7 @@ def _reader_source(cls: type[Model]) -> tuple[str, dict[str, Any]]:
         elif hint is ObjectId:
             names["is_id"] = _ID.fullmatch
             stored = f"value if type(value) is str and is_id(value) else {stored}"
-        elif _is_enum(hint):
+        elif is_enum(hint):
             names[f"known_{name}"] = _listed(hint)
             stored = f"known_{name}.get(value) or {stored}"
         if not field.is_required:
@@ -492,7 +493,7 @@ def _with_usual_keys(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _unknown_fields(cls: type[Model]) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
     """Make the function that finds the fields of JSON data that a model does not have, and notes them."""
-    keys = frozenset(field.key for field in _fields(cls))
+    keys = frozenset(field.key for field in model_fields(cls))
 
     def find(data: Mapping[str, Any]) -> dict[str, Any] | None:
         found = {key: value for key, value in data.items() if key not in keys}
@@ -525,18 +526,18 @@ class _Fault(NamedTuple):
 
 def _faults(value: Any, hint: Any, path: str = "") -> Iterator[_Fault]:
     """Apply the rules of a type and of everything inside it one by one, and list what is wrong."""
-    rule = _object if _is_model(hint) else _array if _is_tuple(hint) else _rule(hint)
+    rule = _object if is_model(hint) else _array if is_tuple(hint) else _rule(hint)
     try:
         rule(value)
     except (TypeError, ValueError) as error:
         yield _Fault(path, hint, error)
         return
-    if _is_tuple(hint):
+    if is_tuple(hint):
         for index, element in enumerate(value):
             yield from _faults(element, get_args(hint)[0], f"{path}[{index}]")
-    elif _is_model(hint):
+    elif is_model(hint):
         value = _with_usual_keys(value)
-        for field in _fields(hint):
+        for field in model_fields(hint):
             inner = f"{path}.{field.key}"
             if field.key not in value and field.is_required:
                 yield _Fault(inner, field.type, KeyError(field.key))
@@ -559,11 +560,11 @@ def make_converter() -> "Converter":
     converter = Converter()
     for leaf in (str, bool, int, datetime):
         converter.register_structure_hook(leaf, _leaf_hook(leaf))
-    converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_structure_hook_factory(is_model, _model_hook)
     converter.register_structure_hook_factory(_is_list_or_tuple, lambda hint: _sequence_hook(hint, converter))
     converter.register_unstructure_hook(datetime, _format_time)
     converter.register_unstructure_hook(OpenEnum, attrgetter("as_sent"))
-    converter.register_unstructure_hook_factory(_is_model, lambda cls: _unstructure_hook(cls, converter))
+    converter.register_unstructure_hook_factory(is_model, lambda cls: _unstructure_hook(cls, converter))
     return converter
 
 
@@ -580,20 +581,23 @@ def _is_optional(hint: Any) -> bool:
     return type(None) in get_args(hint)
 
 
-def _is_model(hint: Any) -> bool:
+def is_model(hint: Any) -> bool:
+    """Say whether the type of a field is one of our models."""
     return isinstance(hint, type) and issubclass(hint, Model)
 
 
-def _is_enum(hint: Any) -> bool:
+def is_enum(hint: Any) -> bool:
+    """Say whether the type of a field is an open enum."""
     return isinstance(hint, type) and issubclass(hint, OpenEnum)
 
 
-def _is_tuple(hint: Any) -> bool:
+def is_tuple(hint: Any) -> bool:
+    """Say whether the type of a field is an array."""
     return get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis
 
 
 def _is_list_or_tuple(hint: Any) -> bool:
-    return get_origin(hint) is list or _is_tuple(hint)
+    return get_origin(hint) is list or is_tuple(hint)
 
 
 def _leaf_hook(leaf: type) -> Callable[[Any, Any], Any]:
@@ -643,7 +647,7 @@ def _unstructure_hook(cls: type[Model], converter: "Converter") -> Callable[[Any
     from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in make_converter
 
     overrides: dict[str, Any] = {"_unknown_fields": override(omit=True)}
-    for name, key, hint, default, _ in _fields(cls):
+    for name, key, hint, default, _ in model_fields(cls):
         # JSON data stays as it is: to walk through what is nested deeply would exhaust the stack.
         hook = _same if hint in (Any, Mapping[str, str]) else None
         overrides[name] = override(rename=key, unstruct_hook=hook, omit_if_default=default is None)

@@ -17,6 +17,7 @@ from leadpay.cli import (
     check,
     console,
     demo,
+    drift,
     events,
     exit_codes,
     explain,
@@ -56,6 +57,7 @@ app.command(trigger.trigger, help=trigger.HELP)
 app.command(listen.listen)
 app.command(payments.payments)
 app.command(events.events)
+app.command(drift.drift)
 app.command(account_numbers.account_numbers)
 app.command(explain.explain)
 app.command(inbox.inbox)
