@@ -11,7 +11,7 @@ from leadpay.cli.options import AsJson, client_from_env
 from leadpay.cli.output import format_time, print_fields, print_model, print_table
 from leadpay.client.pagination import UnreadableObject
 from leadpay.converter import unstructure
-from leadpay.models import Event
+from leadpay.models import AccountNumberEvent, Event
 
 events = App(name="events", help="List the bank's events of the last 90 days, or show one.")
 
@@ -65,7 +65,7 @@ def event_row(event: Event | UnreadableObject) -> tuple[str, ...]:
     """Build a table row."""
     if isinstance(event, UnreadableObject):
         return unreadable_row(event, _COLUMNS, "TYPE")
-    object_id = event.payment_id
+    object_id = event.account_number.id if isinstance(event, AccountNumberEvent) else event.payment_id
     if object_id is None:
         object_id = str(event.object.get("id", "")) if isinstance(event.object, dict) else ""
     return (format_time(event.created_at), event.id, str(event.type), object_id)

@@ -100,7 +100,7 @@ def _validate(data: dict[str, Any]) -> None:
     if isinstance(event.object, Model):
         unknown = sorted(_unknown_fields(event.object))
         if unknown:
-            raise ConfigurationError(f"--set: a payment has no field {', '.join(unknown)}")
+            raise ConfigurationError(f"--set: the object has no field {', '.join(unknown)}")
 
 
 def _unknown_fields(model: Model, path: str = "") -> list[str]:

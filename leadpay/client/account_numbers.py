@@ -201,7 +201,7 @@ class AccountNumbers:
                 incoming, outgoing = (change, None) if direction == "incoming" else (None, change)
                 controls = InstantPaymentControls(incoming=incoming, outgoing=outgoing)
                 changed = await self.update(account_number_id, instant_payment_controls=controls)
-                if in_direction(changed, other) != in_direction(number, other):
+                if _effect(changed, other) != _effect(number, other):
                     _raise_if((Problem(f"$.instant_payment_controls.{other}", "has changed as well"),), None)
                 number = await self.retrieve(account_number_id)
         raise MismatchedResponseError(
@@ -238,6 +238,13 @@ def _checked(
         requests.counterparty_filter(validator, "counterparty_filter", chosen)
     validator.raise_if_invalid()
     return (body["routing_number"], body["account_number"]), None if chosen is None else CounterpartyFilter(chosen)
+
+
+def _effect(number: AccountNumber, direction: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Give what the controls of a direction do: those that the bank does not send are its default."""
+    controls = in_direction(number, direction)
+    chosen = None if controls is None else controls.counterparty_filter
+    return chosen or CounterpartyFilter.ACCEPT_ALL, frozenset(members(controls))
 
 
 def _raise_if(problems: tuple[Problem, ...], key: str | None) -> None:

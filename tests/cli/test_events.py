@@ -3,12 +3,15 @@
 import json
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from leadpay.cli.events import event_row
+from leadpay.converter import structure_event
 from leadpay.enums import EventType
 from leadpay.models import Event
+from leadpay.sandbox import sample
 from tests.support.scene import Scene
 
 
@@ -52,3 +55,9 @@ async def test_an_unreadable_event_is_a_row_of_its_own(
     assert "instant_payment." in readable
     assert unreadable.endswith(" must be a string, not an integer @ $.object.status")
     assert unreadable.split()[1] == "unreadable"
+
+
+def test_an_event_about_an_account_number_has_its_id() -> None:
+    """As one about a payment has the payment's."""
+    data = sample("account_number.created", now=0.0, new_uuid=uuid4)
+    assert event_row(structure_event(data))[2:] == ("account_number.created", data["object"]["id"])

@@ -170,6 +170,18 @@ async def test_a_change_of_the_other_direction_is_told(new_bank: Callable[..., A
             await lead.account_numbers.allow(ID, FRIEND, direction="incoming")
 
 
+async def test_controls_that_the_bank_begins_to_show_are_no_change(new_bank: Callable[..., Any]) -> None:
+    """What it did not send was its default."""
+    bare = {key: value for key, value in ACCOUNT_NUMBER.items() if key != "instant_payment_controls"}
+    after = shown(FRIEND, outgoing={"counterparty_filter": "accept_all", "counterparty_account_numbers_allowlist": []})
+    bank = await new_bank((200, {**bare, "id": ID}), after, after)
+    async with bank.client() as lead:
+        number = await lead.account_numbers.allow(
+            ID, FRIEND, direction="incoming", counterparty_filter="allowlist_only"
+        )
+    assert incoming(number) == ("allowlist_only", [FRIEND.account_number])
+
+
 async def test_an_update_that_is_not_shown_is_an_error(new_bank: Callable[..., Any]) -> None:
     """The bank accepted it and shows another filter: the error names it, and has the key."""
     bank = await new_bank(shown(chosen="accept_all"))
