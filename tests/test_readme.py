@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from leadpay.client import LeadClient
@@ -28,14 +29,16 @@ def test_it_opens_with_the_two_commands() -> None:
     assert README.index("pip install uv && uv run leadpay demo") < README.index("pip install uv && uv run pytest") < 200
 
 
-def test_the_sending_block_sends(capsys: object) -> None:
-    """The first block makes a payment at the sandbox."""
+def test_the_sending_block_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first block makes a payment at the sandbox, and running it again makes no second one."""
+    monkeypatch.chdir(tmp_path)
     pay = run_block(0)["pay"]
     assert callable(pay)
 
     async def send() -> int:
         async with Sandbox(delay=0) as bank, bank.client() as lead:
             assert isinstance(lead, LeadClient)
+            await pay(lead)
             await pay(lead)
             return len(bank.bank.payments.all())
 
