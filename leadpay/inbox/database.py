@@ -27,7 +27,7 @@ from leadpay.inbox.store import (
     StoredEvent,
 )
 from leadpay.models import Event, InstantPaymentEvent
-from leadpay.storage import Lease
+from leadpay.storage import Dialect, Lease
 from leadpay.webhooks.dispatcher import Dispatcher
 from leadpay.webhooks.event import parse
 from leadpay.webhooks.secrets import SecretUse
@@ -323,6 +323,8 @@ class HandlerTransaction(Generic[C]):
 
 class DatabaseInbox(ABC, Generic[C]):
     """An inbox whose operations are queries."""
+
+    dialect: Dialect
 
     def __init__(self, queries: Queries[C]) -> None:
         self._queries = queries

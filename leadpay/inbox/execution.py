@@ -11,10 +11,20 @@ from typing import Any, Final
 import attrs
 
 from leadpay.clock import Clock
-from leadpay.errors import MalformedEventError
+from leadpay.errors import InboxError, MalformedEventError
 from leadpay.inbox.bulkhead import Bulkhead, Slot
+from leadpay.inbox.own_transaction import OwnTransaction
 from leadpay.inbox.retry import defers_too_long, next_wait
-from leadpay.inbox.store import Claim, EventState, HandlerRun, HandlerRunState, Inbox, RunFinishedError, StoredEvent
+from leadpay.inbox.store import (
+    Claim,
+    EventState,
+    HandlerRun,
+    HandlerRunState,
+    Inbox,
+    RunFinishedError,
+    StoredEvent,
+    Transaction,
+)
 from leadpay.instrumentation import DeadLettered, Observer, notify
 from leadpay.models import Event
 from leadpay.storage import LeaseLostError
@@ -211,7 +221,9 @@ class ClaimExecution:
     async def _attempt(self, work: _Work, attempt: HandlerRun) -> BaseException | None:
         """Run the handler and commit its success together with its work, or say what it raised."""
         config, stored, event, route = self._config, work.stored, work.event, work.route
+        done = attrs.evolve(attempt, state="done", due_at=None, error=None)
         async with config.inbox.transaction(self._claim.lease, handler=attempt.handler) as transaction:
+            own = OwnTransaction(config.inbox.dialect, lambda: self._completion(stored, done), transaction.connection)
             context = Context(
                 event=event,
                 received_at=stored.received_at,
@@ -219,27 +231,57 @@ class ClaimExecution:
                 is_stale=self._is_stale(attempt.handler, stored.version),
                 client=config.client,
                 transaction=transaction.connection,
+                complete=own.complete,
             )
             if route.timeout is None and config.dispatcher.timeout is None:
                 route = attrs.evolve(route, timeout=config.timeout)
             result: HandlerResult = await config.dispatcher.run(route, event, context)
+            if own.is_used:
+                return await self._learn(stored, route, done, result)
+            if isinstance(result.error, LeaseLostError | RunFinishedError):
+                raise result.error
             if result.status != "succeeded":
                 return result.error
-            done = attrs.evolve(attempt, state="done", due_at=None, error=None)
-            closes = self._closing_with(stored, done)
-            try:
-                self._has_new_work |= await transaction.commit(
-                    stored.event_id,
-                    done if self._is_kept(stored, done) else None,
-                    closes=closes,
-                    now=config.clock.now(),
-                )
-            except (LeaseLostError, RunFinishedError):
-                raise
-            except Exception as error:  # noqa: BLE001 - any failure of a store is a failed attempt
-                logger.error("%s on %s: not committed: %s", route.name, event.id, traceback_without_messages(error))  # noqa: TRY400 - may quote the row
-                return error
-            self._note(stored, done, closes)
+            return await self._commit(transaction, stored, done)
+
+    async def _commit(self, transaction: Transaction, stored: StoredEvent, done: HandlerRun) -> BaseException | None:
+        """Commit what the handler has written and its success, or say what was raised."""
+        closes = self._closing_with(stored, done)
+        run = done if self._is_kept(stored, done) else None
+        now = self._config.clock.now()
+        try:
+            self._has_new_work |= await transaction.commit(stored.event_id, run, closes=closes, now=now)
+        except (LeaseLostError, RunFinishedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - any failure of a store is a failed attempt
+            cause = traceback_without_messages(error)
+            logger.error("%s on %s: not committed: %s", done.handler, stored.event_id, cause)  # noqa: TRY400 - may quote the row
+            return error
+        self._note(stored, done, closes)
+        return None
+
+    def _completion(self, stored: StoredEvent, done: HandlerRun) -> Any:
+        """Give the statements that record a success, for a transaction of the user's own."""
+        return self._config.inbox.completion(
+            self._claim.lease,
+            stored.event_id,
+            done if self._is_kept(stored, done) else None,
+            closes=self._closing_with(stored, done),
+            now=self._config.clock.now(),
+        )
+
+    async def _learn(
+        self, stored: StoredEvent, route: Route, done: HandlerRun, result: HandlerResult
+    ) -> BaseException | None:
+        """Ask the store whether the user has committed, whatever the handler did afterwards."""
+        claim = await self._config.inbox.refresh(self._claim.lease, now=self._config.clock.now())
+        waiting = [] if claim is None else [one for one in claim.events if one.event_id == stored.event_id]
+        self._has_new_work |= claim is not None and claim.lease.revision > self._claim.lease.revision
+        if waiting and _run_of(waiting[0], route).state == "waiting":
+            return result.error or InboxError("context.complete_in: the transaction was not committed")
+        if result.status != "succeeded":
+            logger.warning("%s ended as %s on %s, after it was committed", done.handler, result.status, stored.event_id)
+        self._note(stored, done, None if waiting else "done")
         return None
 
     def _is_kept(self, stored: StoredEvent, run: HandlerRun) -> bool:

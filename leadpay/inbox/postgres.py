@@ -11,6 +11,7 @@ import psycopg
 from leadpay.clock import Clock, SystemClock
 from leadpay.inbox.database import DatabaseInbox, NewEvent, Result, T
 from leadpay.inbox.postgres_queries import CHANNEL, PostgresQueries, row
+from leadpay.storage import Dialect
 from leadpay.storage.postgres.batching import InsertBatcher, Row
 from leadpay.storage.postgres.database import (
     CONNECT_SECONDS,
@@ -54,6 +55,8 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         InboxError: from any operation: the database is gone, locked, full or too slow, or the inbox is closed. Nothing
             is kept then, or it is not known, and asking again is safe.
     """
+
+    dialect: Dialect = "postgres"
 
     def __init__(
         self,

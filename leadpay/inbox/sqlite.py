@@ -9,6 +9,7 @@ from typing import Self, cast
 
 from leadpay.inbox import sqlite_queries as queries
 from leadpay.inbox.database import DatabaseInbox, NewEvent, Result, T
+from leadpay.storage import Dialect
 from leadpay.storage.sqlite.connection import SqliteFile
 from leadpay.storage.sqlite.connection_thread import BUSY_SECONDS, ConnectionThread
 from leadpay.storage.sqlite.fair_lock import FairLock
@@ -33,6 +34,8 @@ class SqliteInbox(DatabaseInbox[sqlite3.Connection]):
         InboxError: from any operation: the disk is full, the file is locked or gone, the inbox is closed. Nothing is
             kept then. The next operation connects again by itself: to a new file, if the old one is gone.
     """
+
+    dialect: Dialect = "sqlite"
 
     def __init__(
         self,

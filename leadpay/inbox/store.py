@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
 import attrs
 
 from leadpay.models import Event
-from leadpay.storage import Lease
+from leadpay.storage import Dialect, Lease
 from leadpay.webhooks.secrets import SecretUse
 
 if TYPE_CHECKING:
@@ -173,6 +173,11 @@ class Inbox(Protocol):
     All times are seconds since 1970 by the caller's clock, and ``now`` is the present one. A store with a clock of its
     own turns them into its own time, so that callers whose clocks differ do no harm to each other.
     """
+
+    @property
+    def dialect(self) -> Dialect:
+        """The kind of its database."""
+        ...
 
     async def add(self, event: Event, body: bytes, *, received_at: datetime) -> bool:
         """Commit an event to disk.

@@ -1,5 +1,7 @@
 """The second argument of a handler, and the exceptions by which a handler gives instructions."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Self
@@ -72,6 +74,7 @@ class Context(Generic[State, Connection]):
     """What the lifespan of the handler's router yielded; None without a lifespan."""
     _client: "LeadClient | None" = attrs.field(default=None, repr=False, alias="client")
     _transaction: Connection | None = attrs.field(default=None, repr=False, alias="transaction")
+    _complete: Callable[[Any], Awaitable[None]] | None = attrs.field(default=None, repr=False, alias="complete")
 
     def __class_getitem__(cls, _: Any) -> type[Self]:
         """Allow ``Context[Ledger]`` too: before Python 3.13, ``typing`` knows no default for the second parameter."""
@@ -98,6 +101,31 @@ class Context(Generic[State, Connection]):
         if self._transaction is None:
             raise ConfigurationError("context.transaction needs an inbox: WebhookReceiver(..., inbox=...)")
         return self._transaction
+
+    @asynccontextmanager
+    async def complete_in(self, connection: Any) -> AsyncIterator[None]:
+        """Record in a transaction of your own that this handler is done: what you write and this are one commit.
+
+        For data in the inbox's own database that you reach by a library of your own. At the end of the block, the inbox
+        executes its statements on your connection, the check that this worker still has the payment among them; you
+        commit. If you roll back, the attempt has failed. Let errors pass out of your transaction, and use
+        ``context.transaction`` or this, not both::
+
+            async with sessions.begin() as session, context.complete_in(session):
+                session.add(Credit(payment_id=event.payment.id, cents=event.payment.amount))
+
+        Args:
+            connection: psycopg's AsyncConnection, asyncpg's Connection, SQLAlchemy's AsyncConnection or AsyncSession,
+                a ``sqlite3.Connection``, or aiosqlite's Connection, in a transaction that you have begun.
+
+        Raises:
+            ConfigurationError: there is no inbox; the connection cannot be joined; ``context.transaction`` was used.
+            Exception: another worker has the payment now, or what your driver raises. Roll back.
+        """
+        if self._complete is None:
+            raise ConfigurationError("context.complete_in needs an inbox: WebhookReceiver(..., inbox=...)")
+        yield
+        await self._complete(connection)
 
     async def refresh(self) -> InstantPayment:
         """Ask the bank for the payment as it is now.

@@ -19,7 +19,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # noqa: F401 - for the pages: after each, pytester forgets new modules, and this one crashes if it is loaded twice
 import pytest
+import sqlalchemy.ext.asyncio  # noqa: F401 - the same
 from aiohttp.test_utils import unused_port
 
 from leadpay.cli import run

@@ -47,6 +47,16 @@ async def test_a_context_says_what_is_missing(make_event: MakeEvent) -> None:
     assert context_of(make_event()).state is None
 
 
+@pytest.mark.asyncio
+async def test_a_transaction_of_ones_own_needs_an_inbox(make_event: Any) -> None:
+    """And nothing of the block is run without one."""
+    entered = False
+    with pytest.raises(ConfigurationError, match=r"context\.complete_in needs an inbox"):
+        async with context_of(make_event()).complete_in(object()):
+            entered = True
+    assert not entered
+
+
 def test_a_context_can_be_annotated_with_its_types() -> None:
     """One type for the state, or two with the transaction's: at run time it is the same class."""
     classes: list[Any] = [Context[int], Context[int, str]]

@@ -41,6 +41,11 @@ class PostgresConnection:
         self._connection: Connection | None = None
         self._blocks: list[AbstractAsyncContextManager[AsyncTransaction]] = []
 
+    @property
+    def is_begun(self) -> bool:
+        """For the inbox: whether a statement has begun the transaction."""
+        return self._connection is not None
+
     async def execute(
         self, query: "QueryNoTemplate", params: "Params | None" = None, **options: Any
     ) -> "AsyncCursor[tuple[Any, ...]]":

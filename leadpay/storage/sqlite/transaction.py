@@ -25,6 +25,11 @@ class SqliteConnection:
         self._ended = False
         self._session: ExclusiveSession | None = None
 
+    @property
+    def is_begun(self) -> bool:
+        """For the inbox: whether a statement has begun the transaction."""
+        return self._session is not None
+
     async def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement.
 
