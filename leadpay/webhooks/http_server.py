@@ -270,10 +270,10 @@ class _Connection(asyncio.Protocol):
         if self._inner is not None:
             self._inner.resume_writing()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._connections.remove(self)
         if self._inner is not None:
-            self._inner.connection_lost(error)
+            self._inner.connection_lost(exc)
             self._inner = None
 
     def handle(self) -> None:

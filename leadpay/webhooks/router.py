@@ -165,7 +165,7 @@ class WebhookRouter:
     def unreadable(self, handler: U, /) -> U:
         """Register a handler for what the bank signed and leadpay cannot read: ``@router.unreadable``.
 
-        It takes one argument, an :class:`UnreadableWebhook`. It is for receivers without an inbox: an inbox keeps such
+        It takes one argument, an ``UnreadableWebhook``. It is for receivers without an inbox: an inbox keeps such
         a webhook itself, in the state ``unreadable``. The bank gets 200 if all of these handlers succeed, else 500, and
         sends the webhook again.
 
