@@ -121,11 +121,14 @@ async def deny(
 
 
 def _counterparty(routing_number: str, account_number: str | None) -> AllowedCounterparty:
-    if account_number is None:
-        if sys.stdin.isatty():
-            print_line("account number:", file=sys.stderr)
-        account_number = sys.stdin.readline().strip()
-    return AllowedCounterparty(routing_number=routing_number, account_number=account_number)
+    number = _typed_number() if account_number is None else account_number
+    return AllowedCounterparty(routing_number=routing_number, account_number=number)
+
+
+def _typed_number() -> str:
+    if sys.stdin.isatty():
+        print_line("account number:", file=sys.stderr)
+    return str(sys.stdin.readline()).strip()
 
 
 def _filter(number: AccountNumber, direction: str) -> CounterpartyFilter:
