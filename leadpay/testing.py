@@ -19,6 +19,8 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 import pytest
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from leadpay.client import LeadClient
     from leadpay.exam import ExamReport
     from leadpay.models import Event
+    from leadpay.outbox import Outbox
+    from leadpay.outbox.crashes import CrashPoint
     from leadpay.sandbox import ManualClock, Sandbox
     from leadpay.sandbox.delivery import Attempt
     from leadpay.sandbox.faults import Faults
@@ -374,6 +378,22 @@ def leadpay_client(request: pytest.FixtureRequest, leadpay_sandbox: TestBank, le
     client = leadpay_sandbox.client(clock=leadpay_clock)
     request.node.stash.setdefault(_CLIENTS, []).append(client)
     return client
+
+
+@pytest.fixture
+def leadpay_outbox(tmp_path: Path, leadpay_clock: TestClock) -> "Outbox":
+    """An outbox in a file of the test's own, by the bank's time: ``async with leadpay_outbox as outbox``."""
+    from leadpay.outbox import open_outbox  # noqa: PLC0415 - only when used
+
+    return open_outbox(f"sqlite:///{tmp_path / 'leadpay-outbox.db'}", clock=leadpay_clock)
+
+
+@pytest.fixture
+def leadpay_crash() -> "Callable[[CrashPoint], AbstractContextManager[None]]":
+    """Crashes the next sender at a point, such as ``"between answer and commit"``, while a ``with`` block lasts."""
+    from leadpay.outbox.crashes import crash  # noqa: PLC0415 - only when used
+
+    return crash
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ SANDBOX_IO = {f"leadpay.sandbox.{name}" for name in ("server", "delivery", "cloc
 PURE = (
     {
         f"leadpay.client.{name}"
-        for name in ("account_number_requests", "outcome", "queries", "requests", "retry", "validation")
+        for name in ("account_number_requests", "outcome", "queries", "requests", "retry", "validation", "waiting")
     }
     | {f"leadpay.webhooks.{name}" for name in ("event", "ip_allowlist", "log_limiter", "route", "router", "signature")}
     | {"leadpay.exam.lives", "leadpay.exam.observed"}

@@ -20,7 +20,14 @@ IDENTIFIERS = re.findall(r"`(\w+)` to `", RENAMED.partition("\n- ")[0])
 WORDS = re.findall(r"`(\w+)`", UNRELEASED.partition("These words are no longer used: ")[2].partition(".")[0])
 """Words that are retired wherever they stand, in any case."""
 
+CRASH_POINT = "a part of a crash point's name"
 ALLOWED = {
+    ("CHANGELOG.md", "answer"): CRASH_POINT,
+    ("docs/howto/test.md", "answer"): CRASH_POINT,
+    ("leadpay/outbox/crashes.py", "answer"): CRASH_POINT,
+    ("leadpay/outbox/sender.py", "answer"): CRASH_POINT,
+    ("leadpay/testing.py", "answer"): CRASH_POINT,
+    ("tests/outbox/test_crashes.py", "answer"): CRASH_POINT,
     ("benchmarks/samples.py", "settlement"): "a part of an unknown field's name",
     ("docs/conf.py", "fence"): "MyST's name for an extension",
     ("docs/glossary.md", "settlement"): "the entry that explains it",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from math import inf
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -10,6 +11,7 @@ from leadpay.client import queries, requests
 from leadpay.client.executor import RequestExecutor
 from leadpay.client.pagination import AsyncPager, PageData, read_page
 from leadpay.client.requests import ReasonedOperation, Request
+from leadpay.client.waiting import WaitUntil, check_until, has_reached, pause
 from leadpay.converter import structure
 from leadpay.enums import (
     CounterpartyStatus,
@@ -105,6 +107,38 @@ class InstantPayments:
     async def retrieve(self, payment_id: str) -> InstantPayment:
         """Read a payment as it is now."""
         return await self._executor.call(requests.retrieve(payment_id), _read_payment)
+
+    async def wait(
+        self,
+        payment_id: str,
+        *,
+        until: WaitUntil = "arrived",
+        timeout: float | None = None,  # noqa: ASYNC109 - the public name of the argument
+    ) -> InstantPayment:
+        """Read a payment with growing pauses until it has come so far, or can't any more; look at its statuses then.
+
+        An outbox waits by notification: ``outbox.wait(reference)``.
+
+        Args:
+            payment_id: the payment's ID.
+            until: ``posted``: funds have moved on our account. ``arrived``: the counterparty has them, or they won't
+                arrive. ``final``: what did not arrive has a payment that returns it.
+            timeout: seconds by the client's clock; None to wait for ever.
+
+        Raises:
+            TimeoutError: it has not come so far in time.
+        """
+        check_until(until)
+        clock = self._executor.clock
+        end = inf if timeout is None else clock.monotonic() + timeout
+        looks = 0
+        while not has_reached(payment := await self.retrieve(payment_id), until):
+            looks += 1
+            left = end - clock.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{payment_id} is {payment.status} after {timeout} seconds")
+            await clock.sleep(min(pause(looks), left))
+        return payment
 
     def list(
         self,

@@ -5,7 +5,8 @@ Only the bank can refuse, and only what the client raises as the bank's own erro
 instruction in the queue.
 """
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -24,6 +25,7 @@ from leadpay.errors import (
     RequestNotSentError,
 )
 from leadpay.models import InstantPayment
+from leadpay.outbox.progress import has_our_description
 
 BACKOFF: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """How long no sender sends after the bank failed once, twice and so on, in seconds; the last one is repeated.
@@ -68,8 +70,11 @@ RESPONDED: Final = Result(kind="accepted")
 """The bank gave a response to something else."""
 
 
-def accepted(payment: InstantPayment) -> Result:
-    """Take the bank's payment for the instruction's."""
+def accepted(payment: InstantPayment, content: Mapping[str, Any] | None = None) -> Result:
+    """Take the bank's payment for the instruction's, unless it was described in another way."""
+    if not has_our_description(content, payment):
+        reason = "the response is about another payment: $.description is not what was asked for"
+        return Result(kind="in_doubt", reason=reason, detail=reason, pause=ASK_AGAIN[0])
     return Result(kind="accepted", payment=payment, detail=payment.id)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from leadpay.enums import Direction, Status
 from leadpay.models import InstantPayment
 from leadpay.outbox.content import Digests
-from leadpay.outbox.progress import our_return_request, was_rejected_by_us
+from leadpay.outbox.progress import has_our_description, our_return_request, was_rejected_by_us
 from leadpay.outbox.store import Instruction
 
 SLACK: Final = timedelta(minutes=5)
@@ -51,7 +51,7 @@ def _fits(instruction: Instruction, payment: InstantPayment, digests: Digests) -
         creditor = digests.creditor(content["creditor_agent"]["routing_number"], content["creditor"]["account_number"])
         wanted = digests.fingerprint(content["account_number_id"], creditor, content["amount"])
         is_payment = payment.direction == Direction.OUTGOING and not payment.is_return
-        return is_payment and digests.of_payment(payment) == wanted
+        return is_payment and digests.of_payment(payment) == wanted and has_our_description(content, payment)
     if instruction.operation == "return":
         is_ours = payment.direction == Direction.OUTGOING
         return is_ours and payment.original_payment_id == instruction.target_payment_id

@@ -68,6 +68,18 @@ def was_rejected_by_us(content: Mapping[str, Any] | None, payment: InstantPaymen
     return latest.resolution.resolved_by == ResolvedBy.CLIENT and given in {None, reason}
 
 
+def has_our_description(content: Mapping[str, Any] | None, payment: InstantPayment) -> bool:
+    """Say whether a payment's description may be the one that was sent; the client compares the other fields.
+
+    Two payments may differ by it alone. Case and spaces may be written in another way, and other letters, too.
+    """
+    sent = None if content is None else content.get("description")
+    found = payment.description
+    if sent is None or found is None or not sent.isascii():
+        return True
+    return bool(sent.casefold().split() == found.casefold().split())
+
+
 def words(payment: InstantPayment | None) -> str | None:
     """Write a payment's two statuses, for the audit trail."""
     if payment is None:

@@ -14,7 +14,7 @@ from leadpay.clock import Clock, utc_datetime
 from leadpay.errors import ConfigurationError, LeadError, NotFoundError
 from leadpay.instrumentation import InstructionEnded, Observer, OutboxMeasured, notify
 from leadpay.models import Agent, InstantPayment, Party
-from leadpay.outbox import attempts, evidence
+from leadpay.outbox import attempts, crashes, evidence
 from leadpay.outbox import sending_queries as queries
 from leadpay.outbox.attempts import Result
 from leadpay.outbox.outbox import Outbox
@@ -258,13 +258,15 @@ class Sender:
         if not await self._holds(claim):
             logger.warning("%s went to another sender before its attempt began", instruction.reference)
             return
+        crashes.reach("between attempt and request")
         try:
-            result = attempts.accepted(await self._call(instruction, resuming=resuming))
+            result = attempts.accepted(await self._call(instruction, resuming=resuming), instruction.content)
         except Exception as error:  # noqa: BLE001 - whatever it was, the attempt has begun
             result = attempts.failed(error, attempts=instruction.attempts, resuming=resuming)
         except asyncio.CancelledError:
             await asyncio.shield(self._finish(claim, attempts.interrupted()))
             raise
+        crashes.reach("between answer and commit")
         await self._finish(claim, result)
 
     async def _holds(self, claim: Claim) -> bool:

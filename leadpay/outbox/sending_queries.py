@@ -8,7 +8,7 @@ from typing import Any, Final
 from leadpay.converter import encode, unstructure
 from leadpay.models import InstantPayment
 from leadpay.outbox.attempts import BACKOFF, MAX_RETRY_AFTER, RESPONDED, Result, nth
-from leadpay.outbox.progress import next_poll, outcome_of, words
+from leadpay.outbox.progress import has_our_description, next_poll, outcome_of, words
 from leadpay.outbox.queries import (
     BANK,
     COLUMNS,
@@ -86,6 +86,16 @@ _ACCEPT_KNOWN: Final = """
 UPDATE leadpay_instructions SET leased = 0, state = 'accepted', reason = NULL,
     due_at = CASE WHEN outcome IN ('arrived', 'returned', 'canceled') THEN NULL ELSE {now} + :poll::bigint END
 WHERE number = :number::bigint AND fencing_token = :fencing_token::bigint AND leased = 1 RETURNING number"""
+
+_OWNERS: Final = """
+SELECT number, reference FROM leadpay_instructions WHERE payment_id = :payment_id::text AND number <> :number::bigint
+    AND operation IN ('send', 'return') AND state = 'accepted' ORDER BY number LIMIT 1"""
+
+_DISOWN: Final = """
+UPDATE leadpay_instructions SET state = 'in_doubt', payment_id = NULL, payment = NULL, payment_version = NULL,
+    outcome = NULL, return_payment_id = NULL, due_at = {now}, leased = 0, fencing_token = fencing_token + 1,
+    updated_at = {now}
+WHERE number = :number::bigint"""
 
 _FAILED: Final = """
 UPDATE leadpay_outbox_bank SET failures = :failures::bigint + 1, paused_until = {now} + :pause::bigint
@@ -192,6 +202,10 @@ def finish(
     yield from _bank(claim, result, now)
     if result.kind == "accepted" and result.payment is not None:
         return (yield from _accept(claim, result.payment, evidence, now))
+    return (yield from _write(claim, result, evidence=evidence, needs_person=needs_person, now=now))
+
+
+def _write(claim: Claim, result: Result, *, evidence: Any, needs_person: bool, now: int | None) -> Plan[bool]:
     is_refused = result.kind == "refused"
     clear = result.kind == "not_sent" and claim.task == "send"
     state = {"refused": "refused", "in_doubt": "in_doubt"}.get(result.kind, "queued" if clear else "in_doubt")
@@ -235,6 +249,10 @@ def _bank(claim: Claim, result: Result, now: int | None) -> Plan[None]:
 
 def _accept(claim: Claim, payment: InstantPayment, evidence: Any, now: int | None) -> Plan[bool]:
     instruction = claim.instruction
+    if instruction.operation in {"send", "return"}:
+        others = yield Statement(_OWNERS, {"payment_id": payment.id, "number": instruction.number})
+        if others:
+            return (yield from _ask_both_again(claim, others[0], now))
     outcome = outcome_of(instruction.operation, instruction.content, payment)
     given = {
         "number": instruction.number,
@@ -251,6 +269,23 @@ def _accept(claim: Claim, payment: InstantPayment, evidence: Any, now: int | Non
         return False
     yield log(instruction.number, "accepted", detail=f"{payment.id} {words(payment)}", now=now)
     return True
+
+
+MAX_MIXED_UP: Final = 6
+"""After how many attempts a response that names another instruction's payment is left to evidence, or to a person."""
+
+
+def _ask_both_again(claim: Claim, other: tuple[Any, ...], now: int | None) -> Plan[bool]:
+    """Leave two instructions in doubt whose responses name one payment: one of them was to another request."""
+    number, reference = other
+    reason = f"the bank's response names the payment of {reference}"
+    may_resend = claim.instruction.attempts < MAX_MIXED_UP
+    unclear = Result(kind="in_doubt", reason=reason, detail=reason, pause=1.0, may_resend=may_resend)
+    if may_resend:
+        detail = f"the bank's response names the payment of {claim.instruction.reference}"
+        yield Statement(_DISOWN, {"number": number, "now": now})
+        yield log(number, "in_doubt", detail=detail, now=now)
+    return (yield from _write(claim, unclear, evidence=None, needs_person=False, now=now))
 
 
 def _columns_of(payment: InstantPayment) -> dict[str, Any]:
@@ -347,7 +382,7 @@ def _resolve(payment: InstantPayment, fingerprint: str, now: int | None) -> Plan
     else:
         begun = yield Statement(_BEGUN, {"fingerprint": fingerprint})
     fitting = [row for row in begun if _may_be(instruction_of(row[:-1]), payment)]
-    if len(begun) != 1 or len(fitting) != 1:
+    if len(fitting) != 1:
         return []
     yield from _see(fitting[0], payment, now=now, resolved=True)
     return [fitting[0][0]]
@@ -360,7 +395,8 @@ CLOCK_SLACK: Final = 300.0
 def _may_be(instruction: Instruction, payment: InstantPayment) -> bool:
     """Say whether a payment was created after the first attempt of an instruction, as far as clocks tell."""
     first: datetime | None = instruction.first_attempt_at
-    return first is not None and payment.created_at.timestamp() > first.timestamp() - CLOCK_SLACK
+    is_later = first is not None and payment.created_at.timestamp() > first.timestamp() - CLOCK_SLACK
+    return is_later and has_our_description(instruction.content, payment)
 
 
 def claimants(instruction: Instruction, payment_ids: Sequence[str]) -> Plan[tuple[set[str], int]]:

@@ -9,4 +9,11 @@ ALL: Final = os.environ.get("LEADPAY_PROOFS") == "all"
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")
 """Children begin with everything imported, and share nothing else."""
-PROCESSES.set_forkserver_preload(["tests.crash.child", "tests.crash.receivers_and_workers", "leadpay.inbox.postgres"])
+PROCESSES.set_forkserver_preload(
+    [
+        "tests.crash.child",
+        "tests.crash.sending_child",
+        "tests.crash.receivers_and_workers",
+        "leadpay.inbox.postgres",
+    ]
+)

@@ -41,6 +41,9 @@ from tests.support.postgres import fresh_schema, open_manual
 
 SEEDS: Final = 200 if ALL else 2
 
+DAY_MS: Final = 86_400_000
+"""How old a webhook may be: those that are late count, too."""
+
 KILLED_RUNS: Final = 3
 """How many children of each seed are killed; the one after them ends well."""
 
@@ -99,7 +102,12 @@ async def play(url: str, seed: int, journal: Path, steps: int, struck: Counter[s
         await lead.account_numbers.update(CLOSED_ACCOUNT, instant_payment_controls=CLOSED)
         await Worker(inbox, tracking_router(outbox), consumer=CONSUMER, clock=HandClock()).run_due()
         receiver = WebhookReceiver(
-            WebhookRouter("none"), secrets=bank.webhook_secret, inbox=inbox, work=False, clock=clock
+            WebhookRouter("none"),
+            secrets=bank.webhook_secret,
+            inbox=inbox,
+            work=False,
+            clock=clock,
+            tolerance_ms=DAY_MS,
         )
         async with listening(receiver) as endpoint:
             bank.webhook_url = endpoint

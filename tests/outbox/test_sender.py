@@ -626,3 +626,60 @@ async def test_wrong_numbers_are_refused(memory_url: str, options: dict[str, Any
     async with open_outbox_scene(memory_url) as scene:
         with pytest.raises(ConfigurationError):
             scene.sender(**options)
+
+
+# Responses that are mixed up.
+
+
+@pytest.mark.asyncio
+async def test_a_response_about_an_equal_payment_with_another_description_does_not_count(scene: OutboxScene) -> None:
+    """The description may be all that tells two payments apart."""
+    await scene.outbox.send(**payment(description="rent of May"))
+    await scene.work()
+    scene.bank.faults.add("foreign_response", operation="send", times=1)
+    await scene.outbox.send(**payment(reference="invoice-2", description="rent of June"))
+    await scene.work()
+    assert (await scene.instruction("invoice-2")).state == "in_doubt"
+    await scene.move(10)
+    await scene.work()
+    found = [await scene.instruction(f"invoice-{number}") for number in (1, 2)]
+    assert [one.payment and one.payment.description for one in found] == ["rent of May", "rent of June"]
+
+
+@pytest.mark.asyncio
+async def test_two_responses_that_name_one_payment_are_asked_again(scene: OutboxScene) -> None:
+    """One of them was to another request, and it cannot be told which; no payment belongs to two instructions."""
+    await scene.outbox.send(**payment())
+    await scene.work()
+    scene.bank.faults.add("foreign_response", operation="send", times=1)
+    await scene.outbox.send(**payment(reference="invoice-2"))
+    await scene.work(concurrency=1)
+    assert {one.state async for one in scene.outbox.instructions()} <= {"in_doubt", "accepted"}
+    for _ in range(3):
+        await scene.move(10)
+        await scene.work(concurrency=1)
+    found = [await scene.instruction(f"invoice-{number}") for number in (1, 2)]
+    assert [one.state for one in found] == ["accepted", "accepted"]
+    assert {one.payment_id for one in found} == {one.id for one in await scene.payments()}
+
+
+@pytest.mark.asyncio
+async def test_responses_that_stay_mixed_up_are_left_to_evidence(scene: OutboxScene) -> None:
+    """The owner keeps its payment then, and a person looks at the other one."""
+    await scene.outbox.send(**payment())
+    await scene.work()
+    (sent,) = await scene.payments()
+    await scene.outbox.send(**payment(reference="invoice-2"))
+    await scene.outbox.store.run(often_tried)
+    claimed = await claim(scene)
+    assert claimed.instruction.reference == "invoice-2"
+    await scene.sender()._finish(claimed, attempts.accepted(sent))
+    await scene.move(2)
+    await scene.work()
+    first, second = await scene.instruction(), await scene.instruction("invoice-2")
+    assert (first.payment_id, second.needs_person) == (sent.id, True)
+
+
+def often_tried() -> Plan[None]:
+    """Have many attempts behind it."""
+    yield Statement("UPDATE leadpay_instructions SET attempts = 10 WHERE reference = 'invoice-2'", {})

@@ -44,6 +44,8 @@ CREATE INDEX leadpay_instructions_polled ON leadpay_instructions (due_at) WHERE 
 
 -- An event's instruction, and the other claimants of a payment.
 CREATE INDEX leadpay_instructions_payment ON leadpay_instructions (payment_id) WHERE payment_id IS NOT NULL;
+CREATE UNIQUE INDEX leadpay_instructions_owner ON leadpay_instructions (payment_id)
+    WHERE payment_id IS NOT NULL AND operation IN ('send', 'return');
 CREATE INDEX leadpay_instructions_target ON leadpay_instructions (target_payment_id) WHERE target_payment_id IS NOT NULL;
 CREATE INDEX leadpay_instructions_begun ON leadpay_instructions (fingerprint) WHERE state IN ('sending', 'in_doubt');
 
