@@ -59,6 +59,7 @@ from leadpay.errors import Problem as Problem
 from leadpay.errors import RateLimitError as RateLimitError
 from leadpay.errors import ReferenceReusedError as ReferenceReusedError
 from leadpay.errors import RequestNotSentError as RequestNotSentError
+from leadpay.errors import ReturnRequestError as ReturnRequestError
 from leadpay.errors import RouterError as RouterError
 from leadpay.errors import ServerError as ServerError
 from leadpay.errors import SignatureError as SignatureError
@@ -95,6 +96,7 @@ from leadpay.outbox import Sender as Sender
 from leadpay.outbox import open_outbox as open_outbox
 from leadpay.programs import Program as Program
 from leadpay.programs import Programs as Programs
+from leadpay.returns import ReturnRequests as ReturnRequests
 from leadpay.webhooks.context import Context as Context
 from leadpay.webhooks.context import Defer as Defer
 from leadpay.webhooks.context import Discard as Discard

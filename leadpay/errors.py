@@ -28,6 +28,7 @@
       InboxError                     the inbox's store failed; calling again is safe
       OutboxError                    the outbox's store failed; calling again is safe
       ReferenceReusedError           the outbox knows the reference with other content; nothing was queued
+      ReturnRequestError             a return request cannot be decided, or not in this way; nothing was queued
       InstructionStateError          an instruction's state does not allow what was asked for
 
 No message contains a secret, a token, a name or an account number: messages are logged.
@@ -404,6 +405,15 @@ class ReferenceReusedError(LeadError):
         self.fields: tuple[str, ...] = tuple(fields)
         """Which fields differ from what was queued first; their values are not shown."""
         super().__init__(f"reference {reference!r} was queued before with another {', '.join(self.fields)}")
+
+
+class ReturnRequestError(LeadError):
+    """A return request cannot be decided, or not in this way; nothing was queued."""
+
+    def __init__(self, message: str, *, payment_id: str) -> None:
+        super().__init__(f"{payment_id}: {message}")
+        self.payment_id: str = payment_id
+        """The payment whose return was requested."""
 
 
 class InstructionStateError(LeadError):

@@ -28,6 +28,7 @@ from leadpay.cli import (
     payments,
     plugins,
     reconcile,
+    returns,
     sandbox,
     secrets,
     send,
@@ -44,7 +45,8 @@ app = App(
     help_format="plaintext",
     help="Send and receive Lead Bank's instant payments, and test against a simulated bank.\n\n"
     "Exit codes: 0 success; 1 a negative result (not found, not handled, refused); 2 an error that you can fix, such "
-    "as a wrong option; 3 the bank, an endpoint or the network failed; 5 a day does not reconcile.\n\n"
+    "as a wrong option; 3 the bank, an endpoint or the network failed; 4 a return request is due soon; 5 a day does "
+    "not reconcile.\n\n"
     "Commands that call the bank read LEAD_CLIENT_ID, LEAD_CLIENT_SECRET, and LEAD_ENVIRONMENT or LEAD_BASE_URL.",
 )
 app.command(demo.demo)
@@ -67,6 +69,7 @@ app.command(outbox.outbox)
 app.command(backfill.backfill)
 app.command(secrets.secrets)
 app.command(reconcile.reconcile)
+app.command(returns.returns)
 app.register_install_completion_command(help="Install completion of commands and options for your shell.")
 
 

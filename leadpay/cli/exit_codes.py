@@ -23,6 +23,9 @@ USER_ERROR: Final = 2
 REMOTE_ERROR: Final = 3
 """The bank, an endpoint or the network failed."""
 
+DUE: Final = 4
+"""A return request is due soon."""
+
 DIFFERENCES: Final = 5
 """A day does not reconcile."""
 

@@ -65,6 +65,11 @@ def flatten(data: Any) -> list[tuple[str, str]]:
     return [(field.path, field.shown) for field in fields(data)]
 
 
+def csv_cell(text: str | None) -> str:
+    """Write a text that a user chose, so that a spreadsheet does not take it for a formula."""
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""
+
+
 def format_cents(cents: int) -> str:
     """Format cents as dollars."""
     return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02}"

@@ -14,7 +14,7 @@ from leadpay.cli.exit_codes import DIFFERENCES, OK, REMOTE_ERROR
 from leadpay.cli.inbox import opened
 from leadpay.cli.options import AsJson, Flag, InboxUrl, OutboxUrl
 from leadpay.cli.outbox import opened as opened_outbox
-from leadpay.cli.output import format_cents, print_json, print_line, print_table, progress
+from leadpay.cli.output import csv_cell, format_cents, print_json, print_line, print_table, progress
 from leadpay.client import LeadClient
 from leadpay.errors import ConfigurationError
 from leadpay.reconcile import RETURN_DAYS, Report, day_of
@@ -112,17 +112,12 @@ def _print_csv(report: Report) -> None:
     for one in report.findings:
         cents = "" if one.amount is None else one.amount
         ids = (one.payment_id, one.event_id, one.reference, one.account_number_id)
-        writer.writerow([one.kind, *map(_cell, ids), cents, one.evidence, one.remedy])
+        writer.writerow([one.kind, *map(csv_cell, ids), cents, one.evidence, one.remedy])
     for total in report.totals:
         for name, cents in _sums(total):
             writer.writerow([name, "", "", "", total.account_number_id, cents, "", ""])
     for text in report.unknown:
         writer.writerow(["could_not_tell", "", "", "", "", "", text, ""])
-
-
-def _cell(text: str | None) -> str:
-    """Keep a spreadsheet from taking a reference for a formula."""
-    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""
 
 
 def _sums(total: Total) -> tuple[tuple[str, int], ...]:

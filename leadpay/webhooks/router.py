@@ -12,6 +12,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
 from leadpay.enums import EventType
@@ -40,6 +41,10 @@ MANDATORY: Final = (
     (EventType.INSTANT_PAYMENT_RETURN_REQUEST_RESPONSE_NEEDED, "incoming"),
 )
 """The events that a partner must handle (the bank's page on receiving and returning)."""
+
+
+REMINDER_TYPE: Final = "instant_payment.return_request_due."
+"""The type of a reminder, before the seconds before the deadline. Only ``leadpay.returns`` makes such events."""
 
 
 class _Selection(NamedTuple):
@@ -129,6 +134,24 @@ class WebhookRouter:
 
     return_request_status_update = return_request_status_updated
     """The same in the spelling of the bank's guides."""
+
+    def return_request_due(self, *, before: timedelta, **filters: Unpack[PaymentFilters]) -> Callable[[P], P]:
+        """Register a handler that is reminded of an open return request: ``before=timedelta(days=2)``.
+
+        :class:`leadpay.ReturnRequests` gives the reminder, once, and a worker runs the handler, like that of any event.
+        A request may have several, with different times. The time is elapsed time, also when the clocks change.
+
+        Args:
+            before: how long before the deadline, in whole seconds.
+            filters: filters and options, as of the other decorators.
+
+        Raises:
+            RouterError: the time, a filter or the handler is wrong.
+        """
+        if not isinstance(before, timedelta) or before < timedelta() or before.microseconds:
+            raise RouterError("return_request_due(): before= must be a timedelta of whole seconds, and not negative")
+        seconds = before.days * 86_400 + before.seconds
+        return self._decorator((f"{REMINDER_TYPE}{seconds}",), filters)
 
     # The general ones.
 

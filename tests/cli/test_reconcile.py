@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from leadpay.cli.reconcile import COLUMNS, _cell
+from leadpay.cli.output import csv_cell
+from leadpay.cli.reconcile import COLUMNS
 from leadpay.inbox import open_inbox
 from leadpay.outbox import open_outbox
 from tests.cli.conftest import ExitCode, Invoke
@@ -98,7 +99,7 @@ async def test_csv_and_json_have_cents(
 )
 def test_a_reference_is_no_formula(text: str | None, shown: str) -> None:
     """A spreadsheet would execute it."""
-    assert _cell(text) == shown
+    assert csv_cell(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leadpay.errors import RouterError
+from leadpay.models import InstantPaymentEvent
 from leadpay.webhooks.event import UnreadableWebhook, parse
 from leadpay.webhooks.router import WebhookRouter
 from tests.support.handlers import named
@@ -230,3 +232,18 @@ def test_two_handlers_of_one_name_are_refused() -> None:
     with pytest.raises(RouterError, match="root: cannot include other: two handlers are called first"):
         root.include(other)
     assert [route.name.rpartition(":")[2] for route in root.routes()] == ["a", "a", "second"]
+
+
+@pytest.mark.parametrize("before", [timedelta(seconds=-1), timedelta(microseconds=1), 3600])
+def test_a_reminder_has_a_time_of_whole_seconds(before: Any) -> None:
+    """Several handlers may have several times."""
+    router = WebhookRouter("reminded")
+
+    async def remind(event: InstantPaymentEvent) -> None: ...
+
+    router.return_request_due(before=timedelta(days=2))(remind)
+    router.return_request_due(before=timedelta())(remind)
+    patterns = [pattern for route in router.routes() for pattern in route.patterns]
+    assert patterns == ["instant_payment.return_request_due.172800", "instant_payment.return_request_due.0"]
+    with pytest.raises(RouterError, match="timedelta of whole seconds"):
+        router.return_request_due(before=before)
