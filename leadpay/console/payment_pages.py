@@ -85,12 +85,15 @@ class PaymentPages(Pages):
 
         found = [] if sought is None or before is not None else await self._named(request, query["q"].strip())
         rows: list[InstantPayment] = []
+        seen: set[str] = set()
         last, looked_at = before, 0
         async for event in self._newest(before):
             looked_at += 1
             last = event.number
-            payment = payment_of(event)
-            if payment is not None and matches(payment) and await self._is_newest(event):
+            payment = None if event.ordering_key in seen else payment_of(event)
+            seen.add(event.ordering_key)
+            # On the first page, the first event of a payment that is met is its newest.
+            if payment is not None and matches(payment) and (before is None or await self._is_newest(event)):
                 rows.append(payment)
             if len(rows) == PAGE or looked_at == SCAN:
                 break

@@ -43,6 +43,7 @@ def public(module: ModuleType) -> list[str]:
         "leadpay.testing",
         "leadpay.otel",
         "leadpay.instrumentation",
+        "leadpay.console",
     ],
 )
 def test_every_public_name_is_documented(name: str) -> None:
