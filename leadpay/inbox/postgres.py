@@ -1,9 +1,8 @@
 """An inbox in PostgreSQL, for many receivers and workers on many machines."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
@@ -106,12 +105,7 @@ class PostgresInbox(DatabaseInbox["Connection"]):
         return await self.database.run(cast("Work[T]", query))
 
     def _recorder(self, **result: Any) -> "Callable[[Connection], Result[bool]]":
-        attempts = count()
-
-        def record(connection: "Connection") -> Result[bool]:
-            return self._postgres_queries.record_result(connection, **result, again=next(attempts) > 0)
-
-        return record
+        return _Recording(self._postgres_queries, result)
 
     @asynccontextmanager
     async def _handler_connection(self, handler: str = "") -> AsyncIterator[PostgresConnection]:  # noqa: ARG002 - each handler has a connection
@@ -142,3 +136,18 @@ class PostgresInbox(DatabaseInbox["Connection"]):
             await self._listener.stop()
         await self._batcher.finish()
         await self.database.__aexit__()
+
+
+class _Recording:
+    """Records one result; it may be called again after a lost connection."""
+
+    def __init__(self, queries: PostgresQueries, result: Mapping[str, Any]) -> None:
+        self._queries = queries
+        self._result = result
+        self._calls = 0
+        self.final = queries.final(**{"releases": False, **result})
+        """What records it together with a handler's commit, if it is so simple."""
+
+    async def __call__(self, connection: "Connection") -> bool:
+        self._calls += 1
+        return await self._queries.record_result(connection, **self._result, again=self._calls > 1)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import attrs
 
+from leadpay.errors import InboxError
 from leadpay.inbox.database import PAGE, Completion, NewEvent, Steps, T, add_up
 from leadpay.inbox.store import Claim, EventState, HandlerRun, KnownHandler, Note, RunFinishedError, Stats, StoredEvent
 from leadpay.storage import Lease, LeaseLostError
 from leadpay.storage.postgres.encoding import date, escaped, key, plain, utc, within
 from leadpay.storage.postgres.pool import Rollback, in_transaction
+from leadpay.storage.postgres.transaction import FinalStatement
 from leadpay.webhooks.secrets import SecretUse
 
 if TYPE_CHECKING:
@@ -122,16 +124,24 @@ SELECT {_EVENT}, 'waiting', NULL, p.only_handlers
 FROM leadpay_pending AS p JOIN leadpay_events AS e USING (number)
 WHERE p.consumer = %(consumer)s AND p.ordering_key = ANY (%(keys)s) ORDER BY e.created_at, e.number"""  # noqa: S608 - a constant
 
-RUNS: Final = """
-SELECT number, handler, state, attempts, extract(epoch FROM due_at), error FROM leadpay_handler_runs
-WHERE consumer = %(consumer)s AND number = ANY (%(numbers)s)"""
+_RUN: Final = "r.number, r.handler, r.state, r.attempts, extract(epoch FROM r.due_at), r.error"
+
+RUNS: Final = f"""
+SELECT {_RUN} FROM leadpay_handler_runs AS r
+WHERE r.consumer = %(consumer)s AND r.number = ANY (%(numbers)s)"""  # noqa: S608 - a constant
+
+WAITING_RUNS: Final = f"""
+SELECT {_RUN} FROM leadpay_pending AS p JOIN leadpay_handler_runs AS r USING (consumer, number)
+WHERE p.consumer = %(consumer)s AND p.ordering_key = ANY (%(keys)s)"""  # noqa: S608 - a constant
 
 # What is through and newer than something that waits.
 NEWER: Final = f"""
-SELECT {_EVENT}, coalesce(s.state, 'done'), NULL, NULL FROM unnest(%(keys)s::text[], %(versions)s::timestamptz[])
-    AS waits (ordering_key, version) JOIN leadpay_events AS e USING (ordering_key)
+SELECT {_EVENT}, coalesce(s.state, 'done'), NULL, NULL FROM (
+    SELECT p.ordering_key, min(version) AS version FROM leadpay_pending AS p JOIN leadpay_events USING (number)
+    WHERE p.consumer = %(consumer)s AND p.ordering_key = ANY (%(keys)s) GROUP BY p.ordering_key
+) AS waits JOIN leadpay_events AS e ON e.ordering_key = waits.ordering_key AND e.version > waits.version
 LEFT JOIN leadpay_set_aside AS s ON s.consumer = %(consumer)s AND s.number = e.number
-WHERE e.version > waits.version AND NOT EXISTS (
+WHERE NOT EXISTS (
     SELECT FROM leadpay_pending AS p
     WHERE p.consumer = %(consumer)s AND p.ordering_key = e.ordering_key AND p.number = e.number)"""  # noqa: S608 - a constant
 
@@ -139,16 +149,33 @@ _KEY: Final = "consumer = %(consumer)s::smallint AND ordering_key = %(ordering_k
 
 _HELD: Final = f"{_KEY} AND fencing_token = %(fencing_token)s::bigint AND leased"
 
-# If nothing happened to the key since the claim, the event waits as it was claimed, and one statement is enough.
+# The only handler of an event succeeded at once. This is one statement, so that it can be sent with the commit, and it
+# fails if nothing is to be kept: also if the event was replayed since the claim. A DELETE looks at the newest version
+# of its row, however old the statement's snapshot is.
 FINISH: Final = f"""
-WITH held AS MATERIALIZED (SELECT revision FROM leadpay_ordering_keys WHERE {_HELD} FOR UPDATE), finished AS (
+WITH held AS MATERIALIZED (SELECT revision FROM leadpay_ordering_keys WHERE {_HELD} FOR UPDATE),
+event AS MATERIALIZED (SELECT number FROM leadpay_events WHERE id = %(id)s::text),
+finished AS (
     DELETE FROM leadpay_pending USING held
-    WHERE {_KEY} AND number = (SELECT number FROM leadpay_events WHERE id = %(id)s::text) AND only_handlers IS NULL
-        AND held.revision = %(revision)s::bigint RETURNING 1
+    WHERE {_KEY} AND number = (SELECT number FROM event) AND only_handlers IS NULL AND NOT replayed
+    RETURNING 1
+), forgotten AS (
+    DELETE FROM leadpay_ordering_keys USING held
+    WHERE {_HELD} AND %(releases)s::boolean AND held.revision = %(revision)s::bigint AND NOT EXISTS (
+        SELECT FROM leadpay_pending WHERE {_KEY} AND number <> (SELECT number FROM event))
+    RETURNING 1
+), released AS (
+    UPDATE leadpay_ordering_keys SET leased = false, abandoned = 0, due_at = to_timestamp(0) FROM held
+    WHERE {_HELD} AND %(releases)s::boolean AND held.revision > %(revision)s::bigint
+    RETURNING 1
 )
-SELECT (SELECT count(*) FROM finished), set_config('idle_in_transaction_session_timeout', %(idle_limit)s::text, true),
-    set_config('synchronous_commit', %(durable)s::text, true)
-FROM held"""  # noqa: S608 - constants
+SELECT (SELECT revision > %(revision)s::bigint FROM held), 1 / (SELECT count(*) FROM finished)::integer,
+    set_config('synchronous_commit', %(durable)s::text, true)"""  # noqa: S608 - constants
+
+IS_HELD: Final = f"""
+SELECT EXISTS (
+    SELECT FROM leadpay_pending WHERE {_KEY} AND number = (SELECT number FROM leadpay_events WHERE id = %(id)s::text))
+FROM leadpay_ordering_keys WHERE {_HELD}"""  # noqa: S608 - a constant
 
 LOCK: Final = f"""
 SELECT revision > %(revision)s::bigint, (SELECT number FROM leadpay_events WHERE id = %(id)s::text),
@@ -234,7 +261,8 @@ ON CONFLICT (consumer, number, handler) DO UPDATE SET
 REOPEN: Final = """
 INSERT INTO leadpay_pending (consumer, ordering_key, number, only_handlers)
 VALUES (%(consumer)s, %(ordering_key)s, %(number)s, %(only)s)
-ON CONFLICT (consumer, ordering_key, number) DO UPDATE SET only_handlers = excluded.only_handlers"""
+ON CONFLICT (consumer, ordering_key, number) DO UPDATE SET
+    only_handlers = excluded.only_handlers, replayed = true"""
 
 DISCARD: Final = f"DELETE FROM leadpay_pending WHERE {_KEY} AND number = %(number)s"  # noqa: S608 - a constant
 
@@ -468,15 +496,24 @@ class PostgresQueries:
     ) -> list[Claim]:
         """Read the events of leased keys; a key without a waiting event is released again."""
         keys = [key(lease.ordering_key) for lease in leases]
-        rows = await (await connection.execute(WAITING, {"consumer": consumer, "keys": keys})).fetchall()
-        # Read after the events: every handler is known that was registered before one of them was added.
-        handlers = await self.known_handlers(connection, consumer=consumer)
+        given = {"consumer": consumer, "keys": keys}
+        async with connection.pipeline():
+            reading = await connection.execute(WAITING, given)
+            # Read after the events: every handler is known that was registered before one of them was added.
+            reading_handlers = await connection.execute(HANDLERS, given)
+            reading_runs = await connection.execute(WAITING_RUNS, given)
+            reading_newer = await connection.execute(NEWER, given)
+        handlers = _known_handlers(await reading_handlers.fetchall())
         # A handler run's due time by the caller's clock, which is compared with it.
-        runs = await self._runs(connection, consumer, [one[0] for one in rows], ahead=now - database_now)
+        runs = _runs(await reading_runs.fetchall(), ahead=now - database_now)
         waiting: dict[str, list[StoredEvent]] = {}
-        for columns in rows:
+        for columns in await reading.fetchall():
             waiting.setdefault(columns[2], []).append(_event(columns, runs))
-        newer = await self._newer(connection, consumer, rows)
+        newer: dict[str, list[StoredEvent]] = {}
+        if found := await reading_newer.fetchall():
+            runs = await self._runs(connection, consumer, [one[0] for one in found])
+            for columns in found:
+                newer.setdefault(columns[2], []).append(_event(columns, runs))
         claims = []
         for ordering_key, lease in zip(keys, leases, strict=True):
             if ordering_key in waiting:
@@ -494,42 +531,11 @@ class PostgresQueries:
         return claims
 
     async def _runs(
-        self, connection: "Connection", consumer: int, numbers: Sequence[int], *, ahead: float = 0.0
+        self, connection: "Connection", consumer: int, numbers: Sequence[int]
     ) -> dict[int, dict[str, HandlerRun]]:
-        """Read the runs of events; ``ahead`` is by how many seconds the caller's clock is ahead of the database's."""
-        runs: dict[int, dict[str, HandlerRun]] = {}
-        found = await connection.execute(RUNS, {"consumer": consumer, "numbers": list(numbers)})
-        for number, handler, state, attempts, due_at, error in await found.fetchall():
-            run = HandlerRun(
-                handler=plain(handler),
-                state=state,
-                attempts=attempts,
-                due_at=None if due_at is None else float(due_at) + ahead,
-                error=error and plain(error),
-            )
-            runs.setdefault(number, {})[run.handler] = run
-        return runs
-
-    async def _newer(
-        self, connection: "Connection", consumer: int, rows: Sequence[Sequence[Any]]
-    ) -> dict[str, list[StoredEvent]]:
-        """Read what is through and newer than the oldest version that waits of its payment."""
-        oldest: dict[str, datetime] = {}
-        for one in rows:
-            if one[5] is not None:
-                version = utc(one[5])
-                oldest[one[2]] = min(version, oldest.get(one[2], version))
-        if not oldest:
-            return {}
-        given = {"consumer": consumer, "keys": list(oldest), "versions": list(oldest.values())}
-        found = await (await connection.execute(NEWER, given)).fetchall()
-        if not found:
-            return {}
-        runs = await self._runs(connection, consumer, [one[0] for one in found])
-        newer: dict[str, list[StoredEvent]] = {}
-        for columns in found:
-            newer.setdefault(columns[2], []).append(_event(columns, runs))
-        return newer
+        """Read the runs of events."""
+        given = {"consumer": consumer, "numbers": list(numbers)}
+        return _runs(await (await connection.execute(RUNS, given)).fetchall())
 
     async def record_result(
         self,
@@ -559,10 +565,12 @@ class PostgresQueries:
         }
         if run is None and closes is None:
             return bool(self._held(await (await connection.execute(PROLONG, given)).fetchone(), lease)[0])
-        if run is None and closes == "done" and not (lease.abandoned or releases or again):
-            (finished, *_) = self._held(await (await connection.execute(FINISH, given)).fetchone(), lease)
-            if finished:
-                return False
+        if not in_transaction(connection) and (
+            final := self.final(lease=lease, event_id=event_id, run=run, closes=closes, now=now, releases=releases)
+        ):
+            finished = await final.execute(connection)
+            if finished is not None:
+                return finished
         steps = self.completion(
             lease=lease,
             event_id=event_id,
@@ -578,6 +586,30 @@ class PostgresQueries:
             return await _execute(connection, steps)
         async with connection.transaction():
             return await _execute(connection, steps)
+
+    def final(
+        self,
+        *,
+        lease: Lease,
+        event_id: str,
+        run: HandlerRun | None,
+        closes: EventState | None,
+        now: float,
+        releases: bool,
+        **_: Any,
+    ) -> FinalStatement[bool] | None:
+        """Give the one statement that records that an event's only handler succeeded at once, if that is the result."""
+        if run is not None or closes != "done" or (lease.abandoned and not releases):
+            return None
+        given = {**self._lease(lease, now), "id": key(event_id), "releases": releases, "durable": DURABLE}
+
+        async def fail(connection: "Connection") -> bool:
+            held = self._held(await (await connection.execute(IS_HELD, given)).fetchone(), lease)
+            if held[0]:
+                raise InboxError(f"{event_id} was replayed while it was handled")
+            raise RunFinishedError(f"{event_id} was finished by another worker")
+
+        return FinalStatement(FINISH, given, lambda row: bool(row[0]), fail)
 
     def completion(
         self,
@@ -707,14 +739,16 @@ class PostgresQueries:
             await connection.execute(NO_EVENT_MEANWHILE)
             known_ids = {name: (number, done) for number, name, done, _ in await self.consumers(connection)}
             free = [number for number, done in known_ids.values() if not done]
+            since: int | None = None
             if consumer in known_ids and known_ids[consumer][1]:
                 number = known_ids[consumer][0]
             elif free and takes_over:
-                number = free[0]
+                # Nothing was handled before, so there is nothing that its handlers can have missed.
+                number, since = free[0], 0
                 await connection.execute(TAKE_OVER, {"name": escaped(consumer)})
             else:
                 (number,) = await _row(connection, NEW_CONSUMER, {"name": escaped(consumer)})
-            await self._register_handlers(connection, number, handlers, aliases)
+            await self._register_handlers(connection, number, handlers, aliases, since=since)
         return number
 
     async def _register_handlers(
@@ -723,23 +757,21 @@ class PostgresQueries:
         consumer: int,
         handlers: Mapping[str, Sequence[str]],
         aliases: Mapping[str, str],
+        *,
+        since: int | None,
     ) -> None:
         before = await self.known_handlers(connection, consumer=consumer)
         for name, patterns in handlers.items():
-            since = [before[old].since for old, new in aliases.items() if new == name and old in before]
+            renamed = [before[old].since for old, new in aliases.items() if new == name and old in before]
             given = {"consumer": consumer, "name": escaped(name), "patterns": list(patterns)}
-            await connection.execute(REGISTER, {**given, "since": min(since, default=None)})
+            await connection.execute(REGISTER, {**given, "since": min(renamed, default=since)})
         for old in aliases:
             if old in before and old not in handlers:
                 await self.forget_handler(connection, consumer=consumer, handler=old)
 
     async def known_handlers(self, connection: "Connection", *, consumer: int) -> dict[str, KnownHandler]:
         """List the handlers of a consumer."""
-        found = await (await connection.execute(HANDLERS, {"consumer": consumer})).fetchall()
-        return {
-            plain(name): KnownHandler(name=plain(name), patterns=tuple(patterns), since=since)
-            for name, patterns, since in found
-        }
+        return _known_handlers(await (await connection.execute(HANDLERS, {"consumer": consumer})).fetchall())
 
     async def forget_handler(self, connection: "Connection", *, consumer: int, handler: str) -> bool:
         """Forget a handler, so that nothing waits for it."""
@@ -931,6 +963,28 @@ async def _execute(connection: "Connection", steps: Steps[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def _known_handlers(rows: Sequence[tuple[Any, ...]]) -> dict[str, KnownHandler]:
+    return {
+        plain(name): KnownHandler(name=plain(name), patterns=tuple(patterns), since=since)
+        for name, patterns, since in rows
+    }
+
+
+def _runs(rows: Sequence[tuple[Any, ...]], *, ahead: float = 0.0) -> dict[int, dict[str, HandlerRun]]:
+    """Make the runs of each event; ``ahead`` is by how many seconds the caller's clock is ahead of the database's."""
+    runs: dict[int, dict[str, HandlerRun]] = {}
+    for number, handler, state, attempts, due_at, error in rows:
+        run = HandlerRun(
+            handler=plain(handler),
+            state=state,
+            attempts=attempts,
+            due_at=None if due_at is None else float(due_at) + ahead,
+            error=error and plain(error),
+        )
+        runs.setdefault(number, {})[run.handler] = run
+    return runs
 
 
 def _delay(seconds: float) -> float:

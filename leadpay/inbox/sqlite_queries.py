@@ -442,17 +442,19 @@ def register(
     """Register a consumer and its handlers, and give the consumer's ID."""
     known = {name: (number, is_registered) for number, name, is_registered, _ in consumers(connection)}
     free = [number for number, is_registered in known.values() if not is_registered]
+    first: int | None = None
     if consumer in known and known[consumer][1]:
         number = known[consumer][0]
     elif free and takes_over:
-        number = free[0]
+        # Nothing was handled before, so there is nothing that its handlers can have missed.
+        number, first = free[0], 0
         connection.execute(TAKE_OVER, (consumer,))
     else:
         (number,) = connection.execute(NEW_CONSUMER, (consumer,)).fetchone()
     before = known_handlers(connection, consumer=number)
     for name, patterns in handlers.items():
         since = [before[old].since for old, new in aliases.items() if new == name and old in before]
-        row = (number, name, json.dumps(list(patterns)), min(since, default=None))
+        row = (number, name, json.dumps(list(patterns)), min(since, default=first))
         connection.execute(REGISTER, row)
     for old in aliases:
         if old in before and old not in handlers:

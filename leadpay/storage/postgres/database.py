@@ -8,13 +8,12 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from leadpay.errors import InboxError
 from leadpay.storage import SchemaFile
 from leadpay.storage.postgres.dsn import complete_dsn
 from leadpay.storage.postgres.migrations import missing, upgrade
-from leadpay.storage.postgres.pool import borrowing, is_cancelled
+from leadpay.storage.postgres.pool import CachingPool, borrowing, is_cancelled
 
 if TYPE_CHECKING:
     from leadpay.storage.postgres.pool import Connection, Pool
@@ -35,6 +34,9 @@ STORE_CONNECTIONS: Final = 4
 
 HANDLER_CONNECTIONS: Final = 16
 """How many handlers may use ``context.transaction`` at once; a pool apart, so that handlers never keep events out."""
+
+FRESH_SECONDS: Final = 1.0
+"""How long after its last use a connection is taken to respond; after a longer time it is tried first."""
 
 _RECONNECT_SECONDS: Final = 1.0
 """How long a pool tries to connect by itself; after that it tries when it is asked, instead of less and less often."""
@@ -71,6 +73,7 @@ class PostgresDatabase:
         migrate: bool = True,
     ) -> None:
         self._migrate = migrate
+        self.fresh_seconds = FRESH_SECONDS
         self.dsn = complete_dsn(dsn, connect_seconds=connect_seconds)
         self.response_seconds = response_seconds
         self._connect_seconds = connect_seconds
@@ -131,7 +134,10 @@ class PostgresDatabase:
         async with self.limited(None):
             async with await self._connect() as connection:
                 await upgrade(connection, self._package, migrate=self._migrate)
-            self._pools = (await self._open_pool(self._sizes[0], 1), await self._open_pool(self._sizes[1], 0))
+            self._pools = (
+                await self._open_pool(self._sizes[0], 1, _configure_store),
+                await self._open_pool(self._sizes[1], 0, _configure_handlers),
+            )
         return self
 
     async def missing_files(self) -> Sequence[SchemaFile]:
@@ -152,15 +158,15 @@ class PostgresDatabase:
             # libpq's message names the server and the user, and no row has been read yet.
             raise InboxError(f"no connection to PostgreSQL: {' '.join(str(error).split())}") from None
 
-    async def _open_pool(self, size: int, least: int) -> "Pool":
-        pool: Pool = AsyncConnectionPool(
+    async def _open_pool(self, size: int, least: int, configure: "Callable[[Connection], Awaitable[None]]") -> "Pool":
+        pool: Pool = CachingPool(
             self.dsn,
             kwargs=_SESSIONLESS,
             min_size=least,
             max_size=size,
             timeout=self._connect_seconds,
             reconnect_timeout=_RECONNECT_SECONDS,
-            configure=_use_read_committed,
+            configure=configure,
             open=False,
         )
         await pool.open()
@@ -172,12 +178,50 @@ class PostgresDatabase:
         return self._pools
 
 
-async def _use_read_committed(connection: "Connection") -> None:
-    """Begin transactions in the isolation that fencing needs, whatever the database's default.
+_SESSION: Final = """
+SELECT set_config('synchronous_commit', 'on', false), set_config('standard_conforming_strings', 'on', false),
+    set_config('default_transaction_isolation', 'read committed', false), set_config('jit', 'off', false),
+    set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
+    set_config('tcp_keepalives_count', '3', false)"""
+"""What a session of our own has, whatever the database's defaults: commits are on disk, a string is what it says, and
+fencing has the isolation that it needs: by a stricter one, a handler's commit would fail as soon as the worker has
+prolonged the lease. Compiling a claim takes longer than executing it. A client whose machine lost its power is noticed
+after 5 + 3 * 2 seconds, and not after two hours."""
 
-    By a stricter one, a handler's commit would fail as soon as the worker has prolonged the lease.
+_NO_SCANS: Final = "SELECT set_config('enable_seqscan', 'off', false)"
+"""A plan that was made while a table was empty is used when it is full, until the server's next ANALYZE."""
+
+
+async def _configure_store(connection: "Connection") -> None:
+    if await _configure(connection, prepare_threshold=0):
+        await connection.execute(_NO_SCANS)
+
+
+async def _configure_handlers(connection: "Connection") -> None:
+    await _configure(connection, prepare_threshold=_PREPARED_AFTER)
+
+
+_PREPARED_AFTER: Final = 5
+"""After how many times a handler's statement is prepared: psycopg's own default."""
+
+
+async def _configure(connection: "Connection", *, prepare_threshold: int) -> bool:
+    """Prepare statements and set what the session needs, unless a pooler gives every statement another session.
+
+    A pooler tells its clients another process ID than that of the server's process.
     """
     await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+    row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
+    if row != (connection.info.backend_pid,):
+        return False
+    connection.prepare_threshold = prepare_threshold
+    await connection.execute(_SESSION)
+    return True
+
+
+def is_own_session(connection: "Connection") -> bool:
+    """Whether no pooler is in between."""
+    return connection.prepare_threshold is not None
 
 
 @contextmanager

@@ -20,6 +20,10 @@ class Crowded:
         """Give the one."""
         return "the connection"
 
+    def keep(self, connection: str) -> bool:
+        """Be asked by others."""
+        return False
+
     async def putconn(self, connection: str) -> None:
         """Take it back, which an interruption would prevent."""
         await self.has_room.wait()

@@ -46,6 +46,7 @@ CREATE TABLE leadpay_pending (
     ordering_key text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
     only_handlers text[],                           -- after a replay by name; NULL: all
+    replayed boolean NOT NULL DEFAULT false,        -- while it waited: there is a run of it
     PRIMARY KEY (consumer, ordering_key, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
