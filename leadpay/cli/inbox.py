@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Annotated, Any
 
@@ -12,27 +12,30 @@ from leadpay.cli.exit_codes import NEGATIVE, OK
 from leadpay.cli.options import AsJson, InboxUrl, require_inbox_url
 from leadpay.cli.output import format_time, print_fields, print_json, print_line, print_table
 from leadpay.converter import decode
+from leadpay.errors import ConfigurationError
 from leadpay.inbox import EventState, Inbox, StoredEvent, open_inbox
+from leadpay.inbox.store import DEFAULT
 
 inbox = App(name="inbox", help="Look at stored events, and replay or discard them.")
 
 
 @inbox.command
-async def stats(*, inbox_url: InboxUrl = None, as_json: AsJson = False) -> None:
+async def stats(*, consumer: str = DEFAULT, inbox_url: InboxUrl = None, as_json: AsJson = False) -> None:
     """Count events by state and type, and show how long the oldest waiting event has waited.
 
     Args:
+        consumer: The consumer whose progress is counted.
         inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
         as_json: Print one JSON object.
     """
     async with opened(inbox_url) as store:
-        found = await store.stats()
+        found = await store.stats(consumer=consumer)
     oldest = found.oldest_waiting
     age = None if oldest is None else max(0.0, time() - oldest.timestamp())
     if as_json:
         print_json({"by_state": found.by_state, "by_type": found.by_type, "oldest_waiting_seconds": age})
         return
-    states: tuple[EventState, ...] = ("waiting", "dead", "unhandled", "done", "discarded")
+    states: tuple[EventState, ...] = ("waiting", "dead", "unhandled", "unreadable", "done", "discarded")
     rows = [(name, *(str(counts.get(state, 0)) for state in states)) for name, counts in sorted(found.by_type.items())]
     total = ("all", *(str(found.by_state.get(state, 0)) for state in states))
     print_table(("TYPE", *(state.upper() for state in states)), [*rows, total])
@@ -101,30 +104,132 @@ async def show(event_id: str, *, inbox_url: InboxUrl = None, as_json: AsJson = F
 async def replay(
     *event_ids: str,
     dead: bool = False,
+    state: EventState | None = None,
+    event_type: Annotated[str | None, Parameter(name="--type")] = None,
     handler: str | None = None,
+    consumer: str = DEFAULT,
     inbox_url: InboxUrl = None,
     as_json: AsJson = False,
 ) -> int:
     """Run the failed handlers of events again, or the handler that --handler names.
 
+    Without IDs, all events that the filters choose are replayed. With --handler, these are the events that came before
+    the handler was registered and that it has not handled.
+
     Args:
         event_ids: The IDs of the events.
         dead: All dead letters.
-        handler: Only this handler, as MODULE:NAME, also if it succeeded before.
+        state: All events in this state, such as unhandled or unreadable.
+        event_type: All events of this type, such as instant_payment.posted.
+        handler: Only this handler, by its name, also if it succeeded before.
+        consumer: The consumer whose handlers run.
         inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
         as_json: Print one JSON object per line.
     """
     exit_code = OK
     async with opened(inbox_url) as store:
-        chosen = [*event_ids, *([one.event_id async for one in store.events(state="dead")] if dead else [])]
-        for event_id in chosen:
-            replayed = await store.replay(event_id, handler=handler, now=time())
+        if not event_ids and not dead:
+            if state is None and event_type is None and handler is None:
+                raise ConfigurationError("name events, or choose them by --dead, --state, --type or --handler")
+            count = await store.replay_all(
+                state=state, event_type=event_type, handler=handler, now=time(), consumer=consumer
+            )
+            if as_json:
+                print_json({"replayed": count})
+            else:
+                print_line(f"{count} events will be handled again")
+            return OK if count else NEGATIVE
+        dead_ids = [one.event_id async for one in store.events(state="dead", consumer=consumer)] if dead else []
+        for event_id in (*event_ids, *dead_ids):
+            replayed = await store.replay(event_id, handler=handler, now=time(), consumer=consumer)
             exit_code = exit_code if replayed else NEGATIVE
             if as_json:
                 print_json({"id": event_id, "replayed": replayed})
             else:
                 print_line(f"{event_id}: {'will be handled again' if replayed else 'there is nothing to replay'}")
     return exit_code
+
+
+@inbox.command
+async def consumers(*, inbox_url: InboxUrl = None, as_json: AsJson = False) -> None:
+    """List the consumers, with what waits for each, and their handlers.
+
+    Args:
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+        as_json: Print one JSON object per line.
+    """
+    rows = []
+    async with opened(inbox_url) as store:
+        for one in await store.consumers():
+            if as_json:
+                print_json({"name": one.name, "by_state": one.by_state, "handlers": sorted(one.handlers)})
+                continue
+            counts = (one.by_state.get("waiting", 0), one.by_state.get("dead", 0), one.by_state.get("unhandled", 0))
+            rows.append((one.name, *map(str, counts), ", ".join(sorted(one.handlers))))
+    if not as_json:
+        print_table(("CONSUMER", "WAITING", "DEAD", "UNHANDLED", "HANDLERS"), rows)
+
+
+@inbox.command
+async def forget(handler: str, *, consumer: str = DEFAULT, inbox_url: InboxUrl = None) -> int:
+    """Forget a handler that was removed from the code for good, so that no event waits for it.
+
+    Args:
+        handler: The handler's name.
+        consumer: The consumer that had it.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+    """
+    async with opened(inbox_url) as store:
+        forgotten = await store.forget_handler(handler, consumer=consumer)
+    print_line(f"{handler}: {'forgotten' if forgotten else 'is not known'}")
+    return OK if forgotten else NEGATIVE
+
+
+@inbox.command
+async def migrate(
+    *, only_print: Annotated[bool, Parameter(name="--print", negative=())] = False, inbox_url: InboxUrl = None
+) -> None:
+    """Make the inbox's schema, or bring it up to date. Receivers and workers do the same as they start.
+
+    Args:
+        only_print: Print the SQL, and change nothing.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+    """
+    store = open_inbox(require_inbox_url(inbox_url))
+    missing = await store.missing_migrations()
+    if only_print:
+        for sql in missing:
+            print_line(sql.strip())
+        return
+    async with store:
+        print_line(f"{len(missing)} schema files applied")
+
+
+@inbox.command
+async def purge(*, days: float, inbox_url: InboxUrl = None) -> None:
+    """Delete the bodies of done and discarded events, and give the disk space back. IDs, types and times stay.
+
+    Args:
+        days: Only of events that were received more than this number of days ago.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+    """
+    async with opened(inbox_url) as store:
+        count = await store.purge(before=datetime.now(UTC) - timedelta(days=days))
+    print_line(f"the bodies of {count} events were deleted")
+
+
+@inbox.command
+async def erase(payment_id: str, *, inbox_url: InboxUrl = None) -> int:
+    """Delete the bodies of all events of one payment, whatever their state; what waits is discarded.
+
+    Args:
+        payment_id: The payment's ID.
+        inbox_url: The inbox, such as sqlite:///inbox.db or postgresql://host/database.
+    """
+    async with opened(inbox_url) as store:
+        count = await store.erase(payment_id)
+    print_line(f"the bodies of {count} events were deleted")
+    return OK if count else NEGATIVE
 
 
 @inbox.command

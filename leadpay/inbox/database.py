@@ -226,6 +226,10 @@ class Queries(Protocol[C_contra]):
         """Empty one page of bodies, and count them."""
         ...
 
+    def erase(self, connection: C_contra, *, ordering_key: str) -> Result[int]:
+        """Empty the bodies of one payment, and have nothing of it wait."""
+        ...
+
     def watermark(self, connection: C_contra) -> Result[datetime | None]:
         """Read the watermark."""
         ...
@@ -643,7 +647,17 @@ class DatabaseInbox(ABC, Generic[C]):
         while count == PAGE:
             count = await self._run(partial(self._queries.purge, before=before))
             total += count
+        await self._shrink()
         return total
+
+    async def erase(self, payment_id: str) -> int:
+        """Delete the bodies of one payment's events; see :class:`leadpay.inbox.store.Inbox`."""
+        count = await self._run(partial(self._queries.erase, ordering_key=payment_id))
+        await self._shrink()
+        return count
+
+    async def _shrink(self) -> None:
+        """Give disk space back, and have nothing that was deleted stay in a log; a server does this by itself."""
 
     async def watermark(self) -> datetime | None:
         """Up to when the bank's event list has been walked."""

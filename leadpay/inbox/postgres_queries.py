@@ -321,6 +321,17 @@ UPDATE leadpay_events SET body = NULL WHERE number = ANY (ARRAY(
     )
     ORDER BY received_at LIMIT %(page)s FOR UPDATE SKIP LOCKED))"""
 
+LOCK_ERASED: Final = """
+UPDATE leadpay_ordering_keys SET revision = revision + 1 WHERE ordering_key = %(ordering_key)s"""
+
+DISCARD_ERASED: Final = """
+WITH waited AS (DELETE FROM leadpay_pending WHERE ordering_key = %(ordering_key)s RETURNING *)
+INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers)
+SELECT consumer, number, 'discarded', 'erased', only_handlers FROM waited
+ON CONFLICT (consumer, number) DO UPDATE SET state = 'discarded', reason = 'erased'"""
+
+ERASE: Final = "UPDATE leadpay_events SET body = NULL WHERE ordering_key = %(ordering_key)s AND body IS NOT NULL"
+
 COUNT: Final = """
 SELECT 'all', type, count(*) FROM leadpay_events WHERE number > %(since)s GROUP BY type
 UNION ALL
@@ -916,6 +927,14 @@ class PostgresQueries:
     async def purge(self, connection: "Connection", *, before: datetime) -> int:
         """Empty one page of bodies, and count them."""
         return int((await connection.execute(PURGE, {"before": within(before), "page": PAGE})).rowcount)
+
+    async def erase(self, connection: "Connection", *, ordering_key: str) -> int:
+        """Empty the bodies of one payment, and have nothing of it wait."""
+        given = {"ordering_key": key(ordering_key)}
+        async with connection.transaction():
+            await connection.execute(LOCK_ERASED, given)
+            await connection.execute(DISCARD_ERASED, given)
+            return int((await connection.execute(ERASE, given)).rowcount)
 
     async def watermark(self, connection: "Connection") -> datetime | None:
         """Read the watermark."""

@@ -1,5 +1,6 @@
 """An inbox in one SQLite file."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -10,7 +11,7 @@ from typing import Self, cast
 from leadpay.inbox import sqlite_queries as queries
 from leadpay.inbox.database import DatabaseInbox, NewEvent, Result, T
 from leadpay.storage import Dialect
-from leadpay.storage.sqlite.connection import SqliteFile
+from leadpay.storage.sqlite.connection import MEMORY, SqliteFile, shrink
 from leadpay.storage.sqlite.connection_thread import BUSY_SECONDS, ConnectionThread
 from leadpay.storage.sqlite.fair_lock import FairLock
 from leadpay.storage.sqlite.migrations import missing, upgrade
@@ -86,6 +87,10 @@ class SqliteInbox(DatabaseInbox[sqlite3.Connection]):
             yield connection
         finally:
             connection.end()
+
+    async def _shrink(self) -> None:
+        if self.path != MEMORY:
+            await asyncio.to_thread(shrink, self.path)
 
     async def missing_migrations(self) -> list[str]:
         """Give the SQL of each schema file that the file has not seen; nothing is applied."""

@@ -195,6 +195,17 @@ UPDATE leadpay_events SET body = NULL WHERE number IN (
             AND s.consumer IN (SELECT id FROM leadpay_consumers)
     ) LIMIT {PAGE})"""  # noqa: S608 - a constant
 
+DISCARD_ERASED: Final = """
+INSERT INTO leadpay_set_aside (consumer, number, state, reason, only_handlers)
+SELECT consumer, number, 'discarded', 'erased', only_handlers FROM leadpay_pending WHERE ordering_key = ?
+    AND consumer IN (SELECT id FROM leadpay_consumers)
+ON CONFLICT (consumer, number) DO UPDATE SET state = 'discarded', reason = 'erased'"""
+
+DELETE_ERASED: Final = """
+DELETE FROM leadpay_pending WHERE ordering_key = ? AND consumer IN (SELECT id FROM leadpay_consumers)"""
+
+ERASE: Final = "UPDATE leadpay_events SET body = NULL WHERE ordering_key = ? AND body IS NOT NULL"
+
 COUNT: Final = """
 SELECT 'all', type, count(*) FROM leadpay_events WHERE number > ?2 GROUP BY type
 UNION ALL
@@ -583,6 +594,13 @@ def discard(connection: "sqlite3.Connection", *, consumer: int, event_id: str, r
 def purge(connection: "sqlite3.Connection", *, before: datetime) -> int:
     """Empty one page of bodies, and count them."""
     return int(connection.execute(PURGE, (_micro(before),)).rowcount)
+
+
+def erase(connection: "sqlite3.Connection", *, ordering_key: str) -> int:
+    """Empty the bodies of one payment, and have nothing of it wait."""
+    connection.execute(DISCARD_ERASED, (ordering_key,))
+    connection.execute(DELETE_ERASED, (ordering_key,))
+    return int(connection.execute(ERASE, (ordering_key,)).rowcount)
 
 
 def watermark(connection: "sqlite3.Connection") -> datetime | None:

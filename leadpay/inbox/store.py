@@ -417,6 +417,15 @@ class Inbox(Protocol):
         """Delete the bodies of done and discarded events that were received before a time, and count them."""
         ...
 
+    async def erase(self, payment_id: str) -> int:
+        """Delete the bodies of one payment's events for good, and count them.
+
+        What still waits is discarded: a handler that runs meanwhile keeps nothing. The rows stay, so that duplicates
+        are recognised; they hold IDs, types and times. PostgreSQL overwrites deleted data at its next VACUUM, and keeps
+        it in its log and its backups for as long as it keeps those.
+        """
+        ...
+
     async def watermark(self) -> datetime | None:
         """Up to when the bank's event list has been walked."""
         ...

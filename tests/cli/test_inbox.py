@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from leadpay.errors import ConfigurationError
 from leadpay.inbox import HandlerRun, open_inbox
 from tests.cli.conftest import ExitCode
 from tests.support.inbox import event_of
@@ -43,10 +44,10 @@ async def test_events_are_counted(inbox_url: str, invoke: Any, capsys: pytest.Ca
     await invoke("inbox", "stats")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[:4] == [
-        ["TYPE", "WAITING", "DEAD", "UNHANDLED", "DONE", "DISCARDED"],
-        ["account.created", "1", "0", "0", "0", "0"],
-        ["instant_payment.posted", "0", "1", "0", "0", "0"],
-        ["all", "1", "1", "0", "0", "0"],
+        ["TYPE", "WAITING", "DEAD", "UNHANDLED", "UNREADABLE", "DONE", "DISCARDED"],
+        ["account.created", "1", "0", "0", "0", "0", "0"],
+        ["instant_payment.posted", "0", "1", "0", "0", "0", "0"],
+        ["all", "1", "1", "0", "0", "0", "0"],
     ]
     assert rows[4][:4] == ["the", "oldest", "waiting", "event"]
     await invoke("inbox", "stats", "--json")
@@ -152,3 +153,54 @@ def test_a_missing_inbox_is_not_created(
         assert exit_code_of(*arguments) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert not path.exists()
+
+
+@pytest.mark.asyncio
+async def test_events_are_replayed_by_filter(inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """By state, type and handler; without any filter it is an error, and so is a name that is misspelled."""
+    await fill(inbox_url)
+    assert await invoke("inbox", "replay", "--state", "dead", "--type", "instant_payment.posted") == 0
+    assert await invoke("inbox", "replay", "--state", "dead", "--json") == 1
+    assert await invoke("inbox", "replay", "--handler", "shop:book") == 1
+    out = capsys.readouterr().out
+    assert out == '1 events will be handled again\n{"replayed":0}\n0 events will be handled again\n'
+    for arguments, problem in (((), "choose them"), (("--handler", "shop:bok"), "no handler 'shop:bok'")):
+        with pytest.raises(ConfigurationError, match=problem):
+            await invoke("inbox", "replay", *arguments)
+
+
+@pytest.mark.asyncio
+async def test_consumers_are_listed_and_handlers_forgotten(
+    inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what waits for each."""
+    await fill(inbox_url)
+    await invoke("inbox", "consumers")
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["default", "1", "1", "0", "shop:book,", "shop:sound"]
+    assert await invoke("inbox", "forget", "shop:sound") == 0
+    assert await invoke("inbox", "forget", "shop:sound") == 1
+    assert capsys.readouterr().out == "shop:sound: forgotten\nshop:sound: is not known\n"
+    await invoke("inbox", "consumers", "--json")
+    assert json.loads(capsys.readouterr().out)["handlers"] == ["shop:book"]
+
+
+@pytest.mark.asyncio
+async def test_a_schema_is_printed_and_made(inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """By this command only, and by programs that work."""
+    await invoke("inbox", "migrate", "--print")
+    assert "CREATE TABLE leadpay_events" in capsys.readouterr().out
+    await invoke("inbox", "migrate")
+    assert capsys.readouterr().out.endswith(" schema files applied\n")
+    await invoke("inbox", "migrate")
+    assert capsys.readouterr().out == "0 schema files applied\n"
+
+
+@pytest.mark.asyncio
+async def test_bodies_are_purged_and_erased(inbox_url: str, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of old events, or of one payment."""
+    await fill(inbox_url)
+    await invoke("inbox", "purge", "--days", "90")
+    assert await invoke("inbox", "erase", "instant_payment_1") == 0
+    assert await invoke("inbox", "erase", "instant_payment_1") == 1
+    assert capsys.readouterr().out.split(" events")[0] == "the bodies of 0"

@@ -313,3 +313,27 @@ async def test_the_use_of_secrets_is_summed_up(bench: Bench) -> None:
         use("b", 1, None, 0),
         use("c", 3, 3, 1),
     ]
+
+
+@pytest.mark.asyncio
+async def test_a_payment_can_be_erased(bench: Bench) -> None:
+    """Bodies of all its events are gone; what waits is discarded, also under a handler's hands."""
+    erased: list[int] = []
+
+    @bench.router.posted
+    async def handler(event: InstantPaymentEvent) -> None:
+        if event.id == "event_1":
+            erased.append(await bench.inbox.erase("instant_payment_1"))
+
+    await bench.receive("event_0", payment="instant_payment_1")
+    await bench.work()
+    await bench.receive("event_1", payment="instant_payment_1", minute=1)
+    await bench.receive("event_2", payment="instant_payment_2")
+    await bench.work()
+    assert erased == [2]
+    assert await bench.inbox.erase("instant_payment_1") == 0
+    assert await bodies(bench) == {"event_2"}
+    kept = await bench.kept("event_1")
+    assert (kept.state, kept.reason) == ("discarded", "erased")
+    assert not await bench.receive("event_1", payment="instant_payment_1")
+    assert await bench.inbox.claim(9, now=bench.clock.now(), lease=1) == []

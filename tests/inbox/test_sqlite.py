@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from leadpay.inbox.sqlite import SqliteInbox
 from leadpay.webhooks.receiver import WebhookReceiver
 from leadpay.webhooks.router import WebhookRouter
 from leadpay.webhooks.signature import HEADER, sign
-from tests.support.inbox import NOW, HandClock, add, event_of
+from tests.support.inbox import NOW, RECEIVED, HandClock, add, event_of
 
 
 @pytest.fixture
@@ -86,3 +87,26 @@ async def test_webhooks_get_503_as_long_as_nothing_can_be_stored(path: Path) -> 
         assert await receiver.receive(body=body, headers=headers) == 200
         assert (receiver.counts["accepted"], receiver.counts["duplicate"]) == (1, 1)
     assert await receiver.receive(body=body, headers=headers) == 503
+
+
+@pytest.mark.asyncio
+async def test_what_was_deleted_is_in_no_file_and_its_space_is_given_back(path: Path) -> None:
+    """Neither in the database nor in its log; the file has shrunk to less than half."""
+    async with SqliteInbox(path) as inbox:
+        for number in range(40):
+            event, body = event_of(f"event_{number}", payment=f"instant_payment_{number % 2}")
+            await inbox.add(event, body + b" " * 20_000 + b"Gertrude", received_at=RECEIVED)
+            await inbox.discard(event.id, reason="a test", now=NOW)
+        before = _size(path)
+        assert await inbox.erase("instant_payment_0") == 20
+        assert await inbox.purge(before=RECEIVED + timedelta(seconds=1)) == 20
+        assert not any(b"Gertrude" in file.read_bytes() for file in _files(path))
+        assert _size(path) < before / 2
+
+
+def _files(path: Path) -> list[Path]:
+    return [path, path.with_name("inbox.db-wal")]
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in _files(path))

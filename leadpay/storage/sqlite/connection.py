@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -58,6 +58,8 @@ class SqliteFile:
                 os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None, factory=_Connection)
         try:
+            # In a new file only; without it, SQLite gives no disk space back.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._use_write_ahead_log(connection)
             # In WAL mode, FULL is what makes a commit survive a loss of power.
             connection.execute("PRAGMA synchronous = FULL")
@@ -114,3 +116,13 @@ class _Connection(sqlite3.Connection):
     """Knows which file it has open."""
 
     identity: tuple[int, int] | None = None
+
+
+def shrink(path: str) -> None:
+    """Give free pages back to the disk, and empty the write-ahead log, which may hold what was deleted.
+
+    While another process reads or writes, this does less or nothing, and the next call does the rest.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection, suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA incremental_vacuum").fetchall()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
