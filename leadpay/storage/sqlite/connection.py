@@ -54,8 +54,9 @@ class SqliteFile:
             raise ConfigurationError(f"{self._path}: no such file")
         if not self.is_memory:
             # Made here, so that only its owner reads names and account numbers; SQLite gives its other files this mode.
+            # Only a new file: closing a file descriptor ends all locks that this process has on the file.
             with suppress(OSError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None, factory=_Connection)
         try:
             # In a new file only; without it, SQLite gives no disk space back.
