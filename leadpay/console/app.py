@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import attrs
 from aiohttp import web
@@ -13,6 +13,7 @@ from leadpay.clock import Clock, SystemClock
 from leadpay.console import access
 from leadpay.console.access import Auth, TokenAuth, host_of, is_loopback
 from leadpay.console.changes import Changes, Source
+from leadpay.console.counts import Counts
 from leadpay.console.forms import FormTokens
 from leadpay.console.guard import HEADERS, LOGIN, LOGOUT, POLICY, TOKEN_FIELD, Form, Guard, Handler, RefusedError, visit
 from leadpay.console.render import STATIC, Renderer, query_url, style_hash
@@ -28,6 +29,8 @@ logger: Final = logging.getLogger("leadpay.console")
 
 PATH: Final = "/console"
 """Where the console is mounted by default."""
+
+T = TypeVar("T")
 
 MAX_REASON: Final = 300
 """Characters of a reason that are kept."""
@@ -119,6 +122,7 @@ class Console:
         self._hosts = hosts
         self._renderer = Renderer(self.clock.now)
         self._pages: list[Pages] = []
+        self._counts: dict[str, Counts[Any]] = {}
         self._changes = Changes((), self.clock)
 
     def add(self, pages: Pages) -> None:
@@ -151,6 +155,10 @@ class Console:
         return app
 
     # What pages use.
+
+    def counts(self, name: str, count: Callable[[], Awaitable[T]]) -> Counts[T]:
+        """Give the counts of this name, which pages share."""
+        return self._counts.setdefault(name, Counts(count, self.clock))
 
     async def page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """Render a page of the console."""

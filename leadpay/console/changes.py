@@ -46,11 +46,12 @@ class Changes:
         """Give a text that changes with what the stores hold, at most once in an interval."""
         async with self._lock:
             now = self._clock.monotonic()
-            if now - self._looked_at >= INTERVAL:
-                found = [await source() for source in self._sources]
-                self._version = hashlib.sha256(repr(found).encode(errors="replace")).hexdigest()[:16]
-                self._looked_at = now
-        return self._version
+            if now - self._looked_at < INTERVAL:
+                return self._version
+            found = [await source() for source in self._sources]
+            self._version = hashlib.sha256(repr(found).encode(errors="replace")).hexdigest()[:16]
+            self._looked_at = now
+            return self._version
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Send the version to a page whenever it has changed."""

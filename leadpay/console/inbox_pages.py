@@ -47,8 +47,7 @@ class InboxPages(Pages):
     def __init__(self, console: Console, inbox: Inbox) -> None:
         self._console = console
         self._inbox = inbox
-        self._stats: dict[str, Counts[Stats]] = {}
-        self._consumers = Counts(inbox.consumers, console.clock)
+        self._consumers = console.counts("consumers", inbox.consumers)
         self.sections = (Section("/events", "Events", "events"),)
         self.sources = (inbox.revision,)
 
@@ -66,16 +65,14 @@ class InboxPages(Pages):
             web.post("/events/{id}/discard", self._discard),
         ]
 
-    async def _counts(self, consumer: str) -> Stats:
-        if consumer not in self._stats:
-            self._stats[consumer] = Counts(partial(self._inbox.stats, consumer=consumer), self._console.clock)
-        return await self._stats[consumer].get()
+    def _counts(self, consumer: str) -> Counts[Stats]:
+        return self._console.counts(consumer, partial(self._inbox.stats, consumer=consumer))
 
     # Looking.
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         query, consumer = request.query, await self._consumer(request)
-        stats = await self._counts(consumer)
+        stats = await self._counts(consumer).get()
         state = next((one for one in STATES if one == query.get("state")), None)
         event_type = query.get("type") if query.get("type") in stats.by_type else None
         before = query.get("before", "")
@@ -198,7 +195,7 @@ class InboxPages(Pages):
         """Replay every event that matches the filter of the list."""
         consumer, wanted = await self._consumer(request), request.query
         state = next((one for one in NEEDS_PERSON if one == wanted.get("state")), None)
-        stats = await self._counts(consumer)
+        stats = await self._counts(consumer).get()
         event_type = wanted.get("type") if wanted.get("type") in stats.by_type else None
         if state is None:
             raise RefusedError(404, "Choose the state of the events that are to be replayed.")
@@ -230,7 +227,7 @@ class InboxPages(Pages):
         action = action if consumer == "default" else f"{action} ({consumer})"
         at = utc_datetime(self._console.clock.now())
         await self._inbox.note(event.number, Note(at=at, action=action, by=visit().user.name, reason=reason))
-        self._stats.clear()
+        self._counts(consumer).forget()
         self._consumers.forget()
 
     def _path(self, event: StoredEvent, consumer: str) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, get_args
 from aiohttp import web
 
 from leadpay.console.app import Action, ActionError, Choice, Console, Pages, Section, root_of
-from leadpay.console.counts import Counts
 from leadpay.console.events_view import log_entries
 from leadpay.console.guard import Form, RefusedError, visit
 from leadpay.console.render import money, path_of, query_url
@@ -48,7 +47,7 @@ class OutboxPages(Pages):
     def __init__(self, console: Console, outbox: "Outbox") -> None:
         self._console = console
         self._outbox = outbox
-        self._stats = Counts(outbox.stats, console.clock)
+        self._stats = console.counts("outbox", outbox.stats)
         self.sections = (Section("/instructions", "Instructions", "outbox"),)
         self.sources = (self._revision,)
 
@@ -74,6 +73,8 @@ class OutboxPages(Pages):
         query, stats = request.query, await self._stats.get()
         state = next((one for one in STATES if one == query.get("state")), None)
         needs_person = True if query.get("needs") == "person" else None
+        if needs_person:
+            state = "in_doubt"
         before = query.get("before", "")
         wanted = self._outbox.instructions(
             state=state,
@@ -132,6 +133,7 @@ class OutboxPages(Pages):
                 done = await self._outbox.approve(instruction.reference, by=visit().user.name, reason=reason)
             except LeadError as error:
                 raise ActionError(str(error)) from None
+            self._stats.forget()
             return "approved" if done.state != "held" else "first_approval"
 
         return Action(
@@ -149,6 +151,7 @@ class OutboxPages(Pages):
                 await self._outbox.withdraw(instruction.reference, by=visit().user.name, reason=reason)
             except LeadError as error:
                 raise ActionError(str(error)) from None
+            self._stats.forget()
             return "withdrawn"
 
         return Action(
@@ -177,6 +180,7 @@ class OutboxPages(Pages):
                 )
             except LeadError as error:
                 raise ActionError(str(error)) from None
+            self._stats.forget()
             return "resolved"
 
         return Action(

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from leadpay.console import charts
 from leadpay.console.app import Console, Pages, Section
-from leadpay.console.counts import Counts
 from leadpay.console.events_view import payment_of
 from leadpay.console.inbox_pages import EXPLANATIONS, NEEDS_PERSON
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 ROWS: Final = 8
 """Rows of each kind of work; its own page has the rest."""
 
-RECENT: Final = 2_000
+RECENT: Final = 1_000
 """Events that the chart of what was received looks at."""
 
 WINDOW: Final = 3600.0
@@ -61,9 +60,9 @@ class WorkPages(Pages):
         self._inbox = inbox
         self._outbox = outbox
         self._samples: deque[Sample] = deque(maxlen=POINTS)
-        self._stats = None if inbox is None else Counts(inbox.stats, console.clock)
-        self._consumers = None if inbox is None else Counts(inbox.consumers, console.clock)
-        self._outbox_stats = None if outbox is None else Counts(outbox.stats, console.clock)
+        self._stats = None if inbox is None else console.counts("default", inbox.stats)
+        self._consumers = None if inbox is None else console.counts("consumers", inbox.consumers)
+        self._outbox_stats = None if outbox is None else console.counts("outbox", outbox.stats)
         self.sections = (
             Section("/work", "Work", "work", waiting=self._need_person),
             Section("/health", "Health", "health"),
@@ -122,7 +121,9 @@ class WorkPages(Pages):
         if self._outbox is not None and self._outbox_stats is not None:
             stats = await self._outbox_stats.get()
             counts |= {"in_doubt": stats.needs_person, "held": stats.by_state.get("held", 0)}
-            instructions["in_doubt"] = [one async for one in self._outbox.instructions(needs_person=True, limit=ROWS)]
+            instructions["in_doubt"] = [
+                one async for one in self._outbox.instructions(state="in_doubt", needs_person=True, limit=ROWS)
+            ]
             instructions["held"] = [one async for one in self._outbox.instructions(state="held", limit=ROWS)]
         return await self._console.page(
             request,

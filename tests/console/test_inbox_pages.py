@@ -99,6 +99,12 @@ async def test_all_that_match_are_replayed(program: Program) -> None:
     assert stats.by_state == {"done": 3, "unhandled": 1}
     assert "Replay 1 unhandled event" in (await visitor.get("/events/replay?state=unhandled")).words
     assert (await visitor.get("/events/replay")).status == 404
+    await program.inbox.add_unreadable("event_odd", b"{}", ["x"], received_at=RECEIVED)
+    path = "/events/replay?state=unreadable"
+    await visitor.submit(path, await visitor.get(path), reason="upgraded")
+    odd = await program.inbox.get("event_odd")
+    assert odd is not None
+    assert (odd.state, await program.inbox.notes(odd.number)) == ("unreadable", [])
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 import pytest
 
 from leadpay.console.outbox_pages import PAGE
+from leadpay.outbox.sender import Sender
 from tests.console.program import Program
 
 ODD = "invoice 1/2?<b>"
@@ -87,4 +88,7 @@ async def test_what_cannot_be_done_is_said(program: Program) -> None:
     withdrawn = await visitor.submit(
         "/instructions/a/withdraw", await visitor.get("/instructions/a/withdraw"), reason="x"
     )
-    assert withdrawn.status in (200, 400)
+    assert withdrawn.status == 200
+    await Sender(program.outbox, program.scene.lead).run_due()
+    left = await visitor.submit("/instructions/c/withdraw", await visitor.get("/instructions/c/withdraw"), reason="x")
+    assert (left.status, "may have left" in left.words) == (400, True)

@@ -44,6 +44,9 @@ async def test_each_payment_has_one_row(program: Program, monkeypatch: pytest.Mo
         "q=nothing": 0,
     }.items():
         assert rows(await visitor.get(f"/payments?{query}")) == found, query
+    assert rows(await visitor.get("/payments?before=999999")) == 2
+    last = [event.number async for event in program.inbox.events()][-2]
+    assert rows(await visitor.get(f"/payments?before={last}")) == 0
     monkeypatch.setattr(payment_pages, "SCAN", 2)
     first = await visitor.get("/payments?status=posted")
     assert "2 events were looked at" in first.words
@@ -183,6 +186,7 @@ async def test_there_is_nothing_to_respond_to(program: Program) -> None:
     async with listening(make(inbox=program.inbox, auth=loopback)) as url, visiting(url) as visitor:
         assert "respond" not in (await visitor.get(f"/payments/{payment_id}")).text
         assert (await visitor.get(f"/payments/{payment_id}/respond?with=return")).status == 404
+        assert rows(await visitor.get("/payments?q=nothing")) == 0
         assert "As the bank" not in (await visitor.get(f"/payments/{payment_id}?ask=bank")).words
     async with listening(make(outbox=program.outbox, auth=loopback)) as url, visiting(url) as visitor:
         await program.outbox.return_payment(payment_id, reference="r", reason="duplication")

@@ -61,7 +61,7 @@ async def test_queues_are_looked_at_while_the_console_runs(program: Program) -> 
         count = len(pages._samples)
         await program.outbox.__aexit__(None, None, None)
         await clock.advance(SAMPLE_SECONDS)
-        assert len(pages._samples) == count
+        assert len(pages._samples) <= count + 1  # a look may have begun before
 
 
 @pytest.mark.asyncio
@@ -75,13 +75,15 @@ async def test_very_many_events_show_the_time_that_they_span(program: Program) -
         visiting(url) as visitor,
     ):
         page = await visitor.get("/health")
-    assert "2,000" in page.words
+    assert "1,000" in page.words
     assert "1 s ago" in page.words
 
 
 @pytest.mark.asyncio
 async def test_an_outbox_alone(program: Program) -> None:
-    """There is no inbox to show."""
+    """There is no inbox to show; nor is there an outbox where there is only an inbox."""
+    async with listening(make(inbox=program.inbox, auth=loopback)) as url, visiting(url) as visitor:
+        assert "Held" not in (await visitor.get("/work")).words
     await program.queue("a")
     async with listening(make(outbox=program.outbox, auth=loopback)) as url, visiting(url) as visitor:
         assert "Held" in (await visitor.get("/work")).words
