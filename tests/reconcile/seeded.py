@@ -195,10 +195,12 @@ class Day:
         self.expected["return_without_original", payment.id] += 1
 
     async def used_twice(self) -> None:
-        """Two instructions claim one payment."""
+        """Two instructions have one idempotency key."""
         payment_id = await self.send("posted")
         payment = self.bank.bank.retrieve(payment_id)
-        await self.queue(payment_id, payment.account.id, payment.amount, payment.creditor)
+        [one] = [one async for one in self.outbox.instructions(payment_id=payment_id)]
+        other = await self.queue(None, payment.account.id, payment.amount, payment.creditor)
+        await self.mark(other, state="refused", outcome="refused", key=one.idempotency_key)
         self.expected["used_twice", payment_id] += 1
 
     async def overdue(self) -> None:
