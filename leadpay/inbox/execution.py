@@ -151,9 +151,17 @@ class ClaimExecution:
             logger.warning("%s (%s) is unhandled, and can be replayed", stored.event_id, stored.type)
 
     def _routes(self, stored: StoredEvent, event: Event) -> dict[str, Route]:
-        """Pick the handlers by name, each once, however often it was registered."""
+        """Pick the handlers by name, each once, however often it was registered.
+
+        One that a newer release has renamed is left to the workers of that release: its runs have the new name, and to
+        run it under the old one would do it twice.
+        """
         routes: dict[str, Route] = {}
+        newer = [known for known in self._claim.handlers.values() if known.name not in self._config.names]
+        renamed = {alias for known in newer for alias in known.aliases}
         for route in self._config.dispatcher.select(event):
+            if route.name in renamed:
+                continue
             if stored.only is None or not stored.only.isdisjoint(route.names):
                 routes.setdefault(route.name, route)
         return routes

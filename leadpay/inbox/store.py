@@ -25,6 +25,9 @@ DEFAULT: Final = "default"
 OWN_PREFIX: Final = "leadpay-"
 """Consumers of leadpay itself have names that begin so; they take over nothing that came before them."""
 
+ALIAS: Final = "alias="
+"""Begins a pattern that is an earlier name of a handler: workers of the release before leave its runs to newer ones."""
+
 HandlerRunState: TypeAlias = Literal["waiting", "done", "discarded", "dead"]
 """Of one handler with one event. Only ``waiting`` changes by itself."""
 
@@ -85,6 +88,11 @@ class KnownHandler:
     """The types of event that it takes, filters aside; ``*`` stands for any."""
     since: int = 0
     """The number of the newest event when it was registered. Up to this number, all its runs have rows."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its earlier names, which are kept among the patterns and match no type."""
+        return tuple(one.removeprefix(ALIAS) for one in self.patterns if one.startswith(ALIAS))
 
     def takes_type(self, event_type: str) -> bool:
         """Whether it takes events of a type, filters aside."""

@@ -14,7 +14,7 @@ from leadpay.errors import ConfigurationError
 from leadpay.inbox.bulkhead import QUEUE_SECONDS, Bulkhead
 from leadpay.inbox.execution import ClaimExecution, WorkerConfig
 from leadpay.inbox.retry import RETRIES
-from leadpay.inbox.store import DEFAULT, Claim, Inbox, RunFinishedError
+from leadpay.inbox.store import ALIAS, DEFAULT, Claim, Inbox, RunFinishedError
 from leadpay.instrumentation import InboxMeasured, Observer, notify
 from leadpay.signals import stop_on_signals
 from leadpay.storage import Lease, LeaseLostError
@@ -195,7 +195,13 @@ class Worker:
         routes = list(self.dispatcher.router.routes())
         await self.inbox.register(
             self.consumer,
-            {route.name: ("*",) if route.is_fallback else route.patterns for route in routes},
+            {
+                route.name: (
+                    *(("*",) if route.is_fallback else route.patterns),
+                    *(f"{ALIAS}{alias}" for alias in route.aliases),
+                )
+                for route in routes
+            },
             aliases={alias: route.name for route in routes for alias in route.aliases},
         )
 
