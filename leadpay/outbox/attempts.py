@@ -27,11 +27,12 @@ from leadpay.errors import (
 from leadpay.models import InstantPayment
 from leadpay.outbox.progress import has_our_description
 
-BACKOFF: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+BACKOFF: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """How long no sender sends after the bank failed once, twice and so on, in seconds; the last one is repeated.
 
-After each pause one sender makes one attempt; when it gets a response, all go on. So a bank that is away for half an
-hour gets about forty requests.
+One lost response alone pauses no sender: the next attempt, made alone, shows whether the bank is there. After each
+pause one sender makes one attempt; when it gets a response, all go on. So a bank that is away for half an hour gets
+about forty requests.
 """
 
 MAX_RETRY_AFTER: Final = 3_600.0
@@ -39,6 +40,9 @@ MAX_RETRY_AFTER: Final = 3_600.0
 
 ASK_AGAIN: Final = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 """How long to wait before an instruction is asked again with its key, in seconds; the last one is repeated."""
+
+NOT_SENT: Final = 0.5
+"""How long an instruction waits whose attempt was not executed, in seconds, beside the pause of all senders."""
 
 NOT_ALLOWED: Final = (60.0, 300.0, 900.0)
 """How long to wait before the next attempt of an instruction that got a 403, in seconds; the last one is repeated."""
@@ -93,7 +97,9 @@ def failed(error: Exception, *, attempts: int, resuming: bool) -> Result:
         # What was sent first was another request, or was valid for another version of leadpay.
         return attrs.evolve(in_doubt, may_resend=False, pause=0.0)
     if isinstance(error, RequestNotSentError | RateLimitError | AuthenticationError | ConfigurationError):
-        return Result(kind="not_sent", reason=detail, detail=detail, bank_failed=True, retry_after=retry_after)
+        return Result(
+            kind="not_sent", reason=detail, detail=detail, pause=NOT_SENT, bank_failed=True, retry_after=retry_after
+        )
     if isinstance(error, PermissionDeniedError):
         pause = nth(NOT_ALLOWED, attempts)
         return Result(kind="not_sent", reason=detail, detail=detail, bank_failed=True, pause=pause)

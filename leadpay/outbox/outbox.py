@@ -204,7 +204,7 @@ class Outbox:
         return await self.add(new, by=by, connection=connection)
 
     async def add(self, new: NewInstruction, *, by: str | None = None, connection: Any = None) -> Instruction:
-        """Queue what was checked by :mod:`leadpay.outbox.content`."""
+        """Queue what ``leadpay.outbox.content`` has checked."""
         plan = self._adding(new, by)
         if connection is not None:
             return await self._drive(connection, plan())
@@ -431,7 +431,7 @@ class Outbox:
         return total
 
     async def observe(self, payment: InstantPayment, *, connection: Any = None) -> int:
-        """Move instructions on by a payment as it is now, and count them; see :mod:`leadpay.outbox.tracking`.
+        """Move instructions on by a payment as it is now, and count them; see ``tracking_router``.
 
         A payment without an instruction is that of the one instruction that is being sent and fits it.
 

@@ -60,7 +60,7 @@ class Sender:
     """Sends what an outbox holds: ``await Sender(outbox, lead).run()``, or while ``async with`` lasts.
 
     Any number of them may share an outbox, in any processes on any machines. Each attempt is one request, with the
-    instruction's one key; see :mod:`leadpay.outbox`.
+    instruction's one key; see ``leadpay.outbox``.
 
     Args:
         outbox: an open outbox.
