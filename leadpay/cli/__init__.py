@@ -33,6 +33,7 @@ from leadpay.cli import (
     secrets,
     send,
     serve,
+    simulate,
     trigger,
 )
 from leadpay.cli.options import exposed_secrets
@@ -56,6 +57,7 @@ app.command(console.console)
 app.command(check.check)
 app.command(plugins.plugins)
 app.command(trigger.trigger, help=trigger.HELP)
+app.command(simulate.simulate)
 app.command(listen.listen)
 app.command(payments.payments)
 app.command(events.events)

@@ -39,14 +39,13 @@ def print_fields(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table. Nothing is cut off, and in a pipe each row is one line."""
+    """Print a table. Each row is one line, so that an ID can be copied: a narrow terminal wraps it by itself."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*row)
-    is_terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, width=None if is_terminal else PIPE_WIDTH, markup=False, highlight=False)
+    console = Console(file=sys.stdout, width=PIPE_WIDTH, markup=False, highlight=False)
     console.print(shown)
 
 

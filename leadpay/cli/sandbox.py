@@ -18,6 +18,7 @@ from leadpay.cli.output import print_line
 from leadpay.cli.signals import stop_event
 from leadpay.errors import ConfigurationError
 from leadpay.sandbox import ManualClock, Sandbox, describe, describe_faults
+from leadpay.sandbox.delivery import Attempt
 from leadpay.sandbox.faults import FORM
 
 HELP: Final = f"""Run the simulated bank until Ctrl-C, and print the environment variables that connect to it.
@@ -94,10 +95,18 @@ async def sandbox(
         if has_console() if console is None else console:
             page = sandbox_console(bank, host=host, port=console_port, next_to=port)
             print_line(f"# what happens: {await stack.enter_async_context(page)}")
+        bank.on_attempt(print_attempt)
         reading = asyncio.create_task(_run_commands(bank, sys.stdin.fileno()))
         await stopped.wait()
         reading.cancel()
         await asyncio.wait([reading])
+
+
+def print_attempt(attempt: Attempt) -> None:
+    """Print an attempt to deliver a webhook, with the endpoint's response, and why it failed."""
+    result = f"{attempt.status or 'no response'} in {attempt.seconds:.2f} s"
+    failed = "" if attempt.error is None else f": {attempt.error}"
+    print_line(f"# webhook {attempt.type} {attempt.event_id} attempt {attempt.number} -> {result}{failed}")
 
 
 async def run_command(bank: Sandbox, line: str) -> str:

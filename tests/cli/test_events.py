@@ -61,3 +61,18 @@ def test_an_event_about_an_account_number_has_its_id() -> None:
     """As one about a payment has the payment's."""
     data = sample("account_number.created", now=0.0, new_uuid=uuid4)
     assert event_row(structure_event(data))[2:] == ("account_number.created", data["object"]["id"])
+
+
+@pytest.mark.asyncio
+async def test_an_event_is_sent_again(online: Scene, invoke: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Signed anew, as the bank lists it; a refusal is exit code 1."""
+    await online.receive()
+    [event] = (await online.lead.events.list(limit=1)).objects
+    online.endpoint.events.clear()
+    assert await invoke("events", "resend", event.id, "--to", online.endpoint.url) == 0
+    assert [one["id"] for one in online.endpoint.events] == [event.id]
+    assert capsys.readouterr().out == f"{event.type} {event.id} -> 200\n"
+    online.endpoint.statuses = [401]
+    wrong = ("--secret", "whsec_wrong", "--json")
+    assert await invoke("events", "resend", event.id, "--to", online.endpoint.url, *wrong) == 1
+    assert json.loads(capsys.readouterr().out)["status"] == 401

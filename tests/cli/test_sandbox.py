@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from leadpay.cli.sandbox import run_command
+from leadpay.cli.sandbox import print_attempt, run_command
 from leadpay.models import Agent, Party
 from leadpay.sandbox import ManualClock, Sandbox
+from leadpay.sandbox.delivery import Attempt
 from tests.cli.conftest import ExitCode
 from tests.cli.processes import request_status, running
 
@@ -88,3 +89,14 @@ def test_commands_are_read_from_standard_input() -> None:
         typed.close()
         assert output.readline().startswith("it is ")
         assert output.readline().startswith("? type ")
+
+
+def test_each_attempt_to_deliver_a_webhook_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the endpoint's response, and why it failed."""
+    accepted = Attempt("event_1", "a.b", 1, 0.0, 200, "http://127.0.0.1/", 0.01, None, 1)
+    print_attempt(accepted)
+    print_attempt(accepted._replace(number=2, status=None, error="the connection was refused"))
+    assert capsys.readouterr().out.splitlines() == [
+        "# webhook a.b event_1 attempt 1 -> 200 in 0.01 s",
+        "# webhook a.b event_1 attempt 2 -> no response in 0.01 s: the connection was refused",
+    ]
