@@ -238,7 +238,8 @@ class RequestExecutor:
         response: Response | None = None
         failure: BaseException | None = None
         try:
-            response = await self._sender.send(state.request, token, state.deadline - start)
+            request = state.request._replace(wants_new_connection=state.wants_new_connection)
+            response = await self._sender.send(request, token, state.deadline - start)
         except (RequestNotSentError, NoAnswerError) as error:
             failure = error
             is_sent = isinstance(error, NoAnswerError)
@@ -267,6 +268,9 @@ class RequestExecutor:
         if pause is not None:
             self._capacity.pause(pause)
         state.note_unsuccessful(_error(state, response, problem, disposition, pause), disposition)
+        if state.must_confirm(disposition, is_on_kept_connection=response.is_on_kept_connection):
+            response.close()
+            return
         is_first_token = state.token is not None and state.rejected_token is None
         if disposition is Disposition.FOREIGN:
             response.close()
@@ -317,7 +321,7 @@ class RequestExecutor:
 
         ``may_repeat`` is False where a repetition could be executed as a second write.
         """
-        if state.renewing_token:
+        if state.renewing_token or state.is_confirming:
             return
         error = state.error
         is_executed = not isinstance(error, RequestNotSentError | RateLimitError)

@@ -14,6 +14,7 @@ from leadpay.client.requests import Request, RetrySafety
 from leadpay.clock import utc_datetime
 from leadpay.errors import (
     APIError,
+    KeyReusedError,
     LeadError,
     MalformedResponseError,
     MismatchedResponseError,
@@ -165,6 +166,10 @@ class CallState:
     """How the last attempt that may have been executed ended, if there was one."""
     in_flight: bool = False
     """Whether an attempt was started and has no result yet."""
+    unconfirmed_error: APIError | None = None
+    """A refusal that may be the response to another request, until the bank has responded once more."""
+    wants_new_connection: bool = False
+    """Whether further attempts need a connection that no other request has used."""
     token: str | None = attrs.field(default=None, repr=False)
     rejected_token: str | None = attrs.field(default=None, repr=False)
     renewing_token: bool = False
@@ -177,7 +182,12 @@ class CallState:
     @property
     def is_ambiguous(self) -> bool:
         """Whether an attempt that ended may have been executed."""
-        return self.ambiguous_error is not None or self.resuming
+        return self.ambiguous_error is not None or self.unconfirmed_error is not None or self.resuming
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether the next attempt only asks whether a refusal is ours."""
+        return self.unconfirmed_error is not None and self.unconfirmed_error is self.error
 
     @property
     def may_have_happened(self) -> bool:
@@ -202,6 +212,30 @@ class CallState:
             self.ambiguous_error = error
         if disposition is not Disposition.NOT_EXECUTED:
             self.executed_attempts += 1
+
+    def must_confirm(self, disposition: Disposition, *, is_on_kept_connection: bool) -> bool:
+        """Say whether a refusal needs a second one, with the same key on a new connection.
+
+        A proxy can shift the responses of a kept connection by one, and nothing in a refusal says which request it
+        belongs to: ours may have been executed. If so, the bank gives its first response again; if not, it refuses
+        again, since a refused key is not consumed.
+        """
+        earlier, self.unconfirmed_error = self.unconfirmed_error, None
+        error = self.error
+        if not isinstance(error, APIError) or self.request.safety is RetrySafety.SAFE:
+            return False
+        if isinstance(error, KeyReusedError):  # it says itself that the payment may exist
+            return False
+        if earlier is not None and (earlier.status, earlier.code) != (error.status, error.code):
+            self.ambiguous_error = earlier
+        if not is_on_kept_connection or self.wants_new_connection:
+            return False
+        self.wants_new_connection = True
+        is_keyed = self.request.safety is not RetrySafety.VERIFY_FIRST
+        if disposition is not Disposition.REFUSED and not (is_keyed and disposition is Disposition.NOT_ADMITTED):
+            return False
+        self.unconfirmed_error = error
+        return True
 
     def final_error(self) -> LeadError:
         """Choose the error to raise when there is no further attempt."""

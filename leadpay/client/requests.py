@@ -62,6 +62,8 @@ class Request(NamedTuple):
     """What the result must show, by the path of its field: a response to another question does not count."""
     payment_id: str | None = None
     """The payment that it is about, if there is one already."""
+    wants_new_connection: bool = False
+    """Whether it must be the first request of its connection, so that the response can be to no other."""
 
     def __repr__(self) -> str:
         # A body has names, account numbers or the client secret, and error trackers show the repr of local variables.

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -48,6 +49,8 @@ class Response(NamedTuple):
     """None if it was larger than MAX_RESPONSE_BYTES."""
     close: Callable[[], None] = lambda: None
     """Closes the connection that it came on, which may hold the response to another request, too."""
+    is_on_kept_connection: bool = False
+    """Whether the connection had other requests before, to one of which the response may be."""
 
     def __repr__(self) -> str:
         return f"Response({self.status})"
@@ -60,8 +63,19 @@ _connection: ContextVar[asyncio.BaseTransport | None] = ContextVar("connection",
 """The connection of the last request of this task: aiohttp has returned it to the pool before the response is read."""
 
 
+_wants_new: ContextVar[bool] = ContextVar("wants_new", default=False)
+"""Whether this task's request must be the first one of its connection."""
+
+_is_kept: ContextVar[bool] = ContextVar("is_kept", default=False)
+"""Whether the connection of the last request of this task had other requests before."""
+
+
 class _Connector(aiohttp.TCPConnector):
     """A pool that never gives a connection with unread data: what came while it was idle would be the next response."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._used: WeakSet[object] = WeakSet()
 
     async def connect(
         self,
@@ -70,12 +84,24 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> "Connection":
         _connection.set(_CONNECTING)
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            if connection.protocol is None or not connection.protocol.should_close:
+        kept: list[Connection] = []
+        try:
+            while True:
+                connection = await super().connect(req, traces, timeout)
+                if connection.protocol is not None and connection.protocol.should_close:
+                    connection.close()
+                    continue
+                is_kept = connection.protocol in self._used
+                if is_kept and _wants_new.get():
+                    kept.append(connection)
+                    continue
+                self._used.add(connection.protocol)
+                _is_kept.set(is_kept)
                 _connection.set(connection.transport)
                 return connection
-            connection.close()
+        finally:
+            for connection in kept:
+                connection.release()
 
 
 class Transport:
@@ -155,6 +181,8 @@ class Transport:
         if request.key is not None:
             headers["Idempotency-Key"] = request.key
         _connection.set(None)
+        _is_kept.set(False)
+        _wants_new.set(request.wants_new_connection)
         connect = min(self._timeouts.connect, max(left - MARGIN, MIN_TIMEOUT))
         try:
             async with (
@@ -173,7 +201,7 @@ class Transport:
                 body = await _read(response)
                 connection = _connection.get()
                 close = response.close if connection is None else connection.close
-                return Response(response.status, response.headers, body, close)
+                return Response(response.status, response.headers, body, close, _is_kept.get())
         except _NOT_SENT as error:
             failure: LeadError = _not_sent(error, urlsplit(self.base_url).netloc)
         except Exception as error:  # noqa: BLE001 - aiohttp, ssl or zlib: it is unknown what the bank received

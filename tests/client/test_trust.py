@@ -12,6 +12,7 @@ from leadpay.client.retry import RetryPolicy
 from leadpay.client.transport import Response
 from leadpay.config import Timeouts
 from leadpay.errors import (
+    APIError,
     ConflictError,
     InvalidRequestError,
     KeyReusedError,
@@ -19,7 +20,9 @@ from leadpay.errors import (
     MalformedResponseError,
     MismatchedResponseError,
     NoAnswerError,
+    NotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     UnprocessableEntityError,
 )
 from leadpay.instrumentation import CallEnded
@@ -333,3 +336,67 @@ async def test_a_short_deadline_still_gives_one_attempt(new_bank: Any, send: Any
     bank = await new_bank((200, payment()))
     async with bank.client(timeouts=Timeouts(deadline=1)) as lead:
         assert (await send(lead)).id == ID
+
+
+def kept(status: int, code: str = "some_code") -> Response:
+    """Make an error response on a connection that had other requests before."""
+    return error(status, code=code)._replace(is_on_kept_connection=True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+async def test_a_refusal_on_a_kept_connection_is_confirmed_on_a_new_one(status: int) -> None:
+    """It may be the response to another request: the same key brings the payment, or the same refusal again."""
+    bank = Bank(kept(status), payment())
+    assert (await send(bank, "mine")).id == "instant_payment_1"
+    assert [request.wants_new_connection for request, _, _ in bank.sent] == [False, True]
+    assert bank.sent_keys == {"mine"}
+    assert bank.clock.slept == []
+    bank = Bank(kept(status), error(status))
+    with pytest.raises(APIError) as caught:
+        await send(bank)
+    assert (caught.value.status, caught.value.attempts) == (status, 2)
+    bank = Bank(error(status))
+    with pytest.raises(APIError):
+        await send(bank)
+    assert len(bank.sent) == 1
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_confirmed_is_an_unknown_outcome() -> None:
+    """Another refusal before the key was looked at says nothing, nor does a bank that cannot be reached."""
+    for second in (error(403, code="another"), NO_ANSWER, NOT_SENT):
+        with pytest.raises(OutcomeUnknownError):
+            await send(Bank(kept(404), second))
+    with pytest.raises(UnprocessableEntityError):
+        await send(Bank(kept(404), error(422)))
+
+
+@pytest.mark.asyncio
+async def test_a_write_without_a_key_is_confirmed_by_the_payment() -> None:
+    """Cancel is not sent again: the payment is read."""
+    bank = Bank(kept(422), payment(status="canceled"))
+    assert (await bank.payments.cancel(ID)).status == "canceled"
+    assert bank.operations == ["cancel", "retrieve"]
+    with pytest.raises(UnprocessableEntityError):
+        await Bank(kept(422), payment(status="posted")).payments.cancel(ID)
+    with pytest.raises(PermissionDeniedError):
+        await Bank(kept(403)).payments.cancel(ID)
+
+
+@pytest.mark.asyncio
+async def test_a_read_is_not_confirmed() -> None:
+    """It changes nothing."""
+    bank = Bank(kept(404))
+    with pytest.raises(NotFoundError):
+        await bank.payments.retrieve(ID)
+    assert len(bank.sent) == 1
+
+
+@pytest.mark.asyncio
+async def test_further_conflicts_come_on_new_connections() -> None:
+    """A late one could be another request's; the last one stands."""
+    bank = Bank(kept(409))
+    with pytest.raises(ConflictError):
+        await bank.payments.request_return(ID, reason="duplication")
+    assert [request.wants_new_connection for request, _, _ in bank.sent] == [False, True, True]

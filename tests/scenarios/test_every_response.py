@@ -17,6 +17,7 @@ from leadpay import (
     Agent,
     APIError,
     AuthenticationError,
+    InstantPayment,
     KeyReusedError,
     LeadClient,
     LeadError,
@@ -438,3 +439,25 @@ async def test_a_refusal_of_the_token_endpoint_is_about_the_token(name: str, sta
             assert isinstance(caught.value, TokenError)
             assert isinstance(caught.value, AuthenticationError)
         assert await call.count_done(stage, payment_id) == before
+
+
+@pytest.mark.asyncio
+async def test_a_late_refusal_of_a_neighbour_is_not_ours() -> None:
+    """On a connection whose responses are shifted by one: the payment was made, and its caller gets it."""
+    async with Sandbox(seed=1) as bank, bank.client() as lead:
+
+        async def send(account_number_id: str) -> InstantPayment:
+            return await lead.instant_payments.send(
+                account_number_id=account_number_id,
+                amount=5000,
+                creditor=Party(name="Alex Smith", account_number="1234567890"),
+                creditor_agent=Agent(routing_number="111000111"),
+            )
+
+        await lead.account_numbers.deactivate("account_number_2")
+        with pytest.raises(APIError):
+            await send("account_number_2")
+        bank.faults.add("late_response:send:1")
+        sent = await send("account_number_1")
+        assert bank.faults.triggered == {"late_response": 1}
+        assert [payment.id for payment in bank.bank.payments.all()] == [sent.id]
