@@ -181,7 +181,7 @@ async def _webhook(data: Any) -> str:
     async def handle(event: Event) -> None:
         handled.append(event)
 
-    status = await _deliver(WebhookReceiver(router, secrets=SECRET), data)
+    status = await _deliver(WebhookReceiver(router, secrets=SECRET), _of_event(data))
     _check("a webhook's status is neither 200 nor 400", holds=status in {200, 400})
     _check("a webhook is accepted and not handled", holds=len(handled) == (status == 200))
     for event in handled:
