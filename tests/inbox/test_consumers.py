@@ -128,7 +128,8 @@ async def test_an_alias_takes_the_place_of_the_earlier_name(bench: Bench) -> Non
     renamed.posted(name="new", aliases=["old"])(Program(bench)._handler("new"))
     await Worker(bench.inbox, renamed, clock=bench.clock).run_due()
     ((name, handler),) = (await bench.inbox.consumers())[0].handlers.items()
-    assert (name, handler.since, handler.patterns) == ("new", 0, ("instant_payment.posted",))
+    assert (name, handler.since, handler.patterns) == ("new", 0, ("instant_payment.posted", "alias=old"))
+    assert handler.aliases == ("old",)
     assert await bench.inbox.replay_all(handler="new", now=NOW) == 0
     await Worker(bench.inbox, renamed, clock=bench.clock).run_due()
 
