@@ -412,7 +412,7 @@ class ReturnRequestError(LeadError):
 
     def __init__(self, message: str, *, payment_id: str) -> None:
         super().__init__(f"{payment_id}: {message}")
-        self.payment_id: str = payment_id
+        self.payment_id = payment_id
         """The payment whose return was requested."""
 
 

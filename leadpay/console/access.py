@@ -93,7 +93,7 @@ class TokenAuth:
     def _role(self, token: str) -> Role | None:
         given = token.strip().encode(errors="replace")
         # Every token is compared, each in constant time.
-        found = [role for role, known in self._tokens.items() if hmac.compare_digest(known, given)]
+        found: list[Role] = [role for role, known in self._tokens.items() if hmac.compare_digest(known, given)]
         return found[0] if found else None
 
     def _session(self, cookie: str) -> Role | None:

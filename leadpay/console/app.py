@@ -188,7 +188,7 @@ class Console:
         """Say what an action will do; once a person has given a reason and pressed the button, do it."""
         if not visit().user.may_act:
             raise RefusedError(403, "Your access is read-only.")
-        error, form = "", visit().form
+        error, done, form = "", "", visit().form
         if request.method == "POST":
             reason = form.get("reason", "").strip()[:MAX_REASON]
             try:

@@ -73,7 +73,7 @@ class InboxPages(Pages):
     async def _events(self, request: web.Request) -> web.StreamResponse:
         query, consumer = request.query, await self._consumer(request)
         stats = await self._counts(consumer).get()
-        state = next((one for one in STATES if one == query.get("state")), None)
+        state: EventState | None = next((one for one in STATES if one == query.get("state")), None)
         event_type = query.get("type") if query.get("type") in stats.by_type else None
         before = query.get("before", "")
         wanted = self._inbox.events(

@@ -365,7 +365,8 @@ class ClaimExecution:
 
     def _closing_with(self, stored: StoredEvent, run: HandlerRun) -> EventState | None:
         """Give the event's final state if this handler run is the last one."""
-        return _closing({**self._states[stored.event_id], run.handler: run.state}.values())
+        states: dict[str, HandlerRunState] = {**self._states[stored.event_id], run.handler: run.state}
+        return _closing(states.values())
 
     def _note(self, stored: StoredEvent, run: HandlerRun, closes: EventState | None) -> None:
         self._states[stored.event_id][run.handler] = run.state

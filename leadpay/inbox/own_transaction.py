@@ -28,7 +28,7 @@ class OwnTransaction:
     ) -> None:
         self.is_used = False
         """Whether a statement was executed. Whether it was committed too, only the store can tell."""
-        self._dialect = dialect
+        self._dialect: Dialect = dialect
         self._completion = completion
         self._handler_connection = handler_connection
 
