@@ -2,8 +2,9 @@
 
 from typing import Final
 
-SLOW_SECONDS: Final = 1.0
-"""From how long on a failed attempt counts as slow, in seconds. A quick failure holds no slot that others need."""
+SLOW_SECONDS: Final = 0.5
+"""From how long on a failed attempt counts as slow, in seconds: as long as a statement may run in SQLite. A quick
+failure holds no slot that others need."""
 
 SLOW_FAILURES: Final = 5
 """After how many slow failures in a row a handler is paused: a single payment may fail so for reasons of its own."""

@@ -1,22 +1,34 @@
 """One handler that hangs, blocks, fails, runs slow SQL or kills the process, beside others that are healthy."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
+
+import pytest
 
 from leadpay.inbox import SqliteInbox, Worker
 from leadpay.inbox.breaker import SLOW_FAILURES
 from leadpay.instrumentation import DeadLettered, HandlerBlocked, HandlerPaused
 from leadpay.models import InstantPaymentEvent
+from leadpay.webhooks.context import Context
 from leadpay.webhooks.router import WebhookRouter
+from tests.crash.processes import ALL
 from tests.support.inbox import event_of
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 PAYMENTS = 300
 """One a second, in virtual time."""
+
+SECONDS = 60 if ALL else 6
+"""One payment a second, in real time."""
+
+ENDLESS = """
+WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers) SELECT count(*) FROM numbers"""
 
 LAG = 2.0
 """How late a healthy handler may be, in seconds, in 99 of 100 cases."""
@@ -135,3 +147,36 @@ def test_a_handler_that_fails_each_time_delays_no_other() -> None:
         states = loop.run_until_complete(scene.run())
         scene.check()
     assert set(states) == {"dead", "waiting"}
+
+
+@pytest.mark.asyncio
+async def test_a_handler_with_slow_sql_delays_no_other(tmp_path: Path) -> None:
+    """In SQLite and in real time: it is interrupted and paused, and the others write in their own transactions."""
+    lags: list[float] = []
+    observations: list[Any] = []
+    router = WebhookRouter("slow")
+
+    @router.posted(name="credit")
+    async def credit(event: InstantPaymentEvent, context: Context) -> None:
+        await context.transaction.execute("INSERT INTO credits VALUES (?)", (event.id,))
+        lags.append(time.time() - context.received_at.timestamp())
+
+    @router.posted(name="report")
+    async def report(event: InstantPaymentEvent, context: Context) -> None:
+        await context.transaction.execute(ENDLESS)
+
+    def prepare(connection: Any) -> None:
+        connection.execute("CREATE TABLE IF NOT EXISTS credits (id TEXT)")
+
+    async with SqliteInbox(tmp_path / "inbox.db", prepare=prepare) as inbox:
+        async with Worker(inbox, router, observer=observations.append, shutdown_timeout=1):
+            for number in range(SECONDS):
+                event, body = event_of(f"event_{number}", payment=f"instant_payment_{number}")
+                assert await inbox.add(event, body, received_at=datetime.now(UTC))
+                await asyncio.sleep(1)
+            while len(lags) < SECONDS:  # noqa: ASYNC110 - until the last one
+                await asyncio.sleep(0.01)
+        assert (await inbox.stats()).by_state == {"waiting": SECONDS}
+    assert sorted(lags)[SECONDS * 99 // 100] < LAG
+    assert {one.handler for one in observations if isinstance(one, HandlerPaused)} == {"report"}
+    assert not [one for one in observations if isinstance(one, DeadLettered)]
