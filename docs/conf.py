@@ -46,8 +46,10 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"(_?asyncio|collections|contextlib|datetime|decimal|enum|importlib|pathlib|random|sqlite3|types|uuid)(\.\w+)+",
     ),
-    (r"py:.*", r"(aiohttp|attrs?|cattrs|opentelemetry|_?pytest)(\.\w+)+"),
+    (r"py:.*", r"(aiohttp|attrs?|cattrs|opentelemetry|prometheus_client|_?pytest)(\.\w+)+"),
     (r"py:class", r"Converter"),
+    # What a health check asks of its parts, which is described there.
+    (r"py:class", r"leadpay\.health\.(Entered|Probed|Running)"),
     # Names that only type checkers import.
     (r"py:class", r"AnyEvent|AsyncCursor|Params|Query|QueryNoTemplate"),
     # Type variables.

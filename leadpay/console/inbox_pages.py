@@ -194,7 +194,8 @@ class InboxPages(Pages):
     async def _replay_all(self, request: web.Request) -> web.StreamResponse:
         """Replay every event that matches the filter of the list."""
         consumer, wanted = await self._consumer(request), request.query
-        state = next((one for one in NEEDS_PERSON if one == wanted.get("state")), None)
+        states: dict[str, EventState] = {one: one for one in NEEDS_PERSON}
+        state = states.get(wanted.get("state", ""))
         stats = await self._counts(consumer).get()
         event_type = wanted.get("type") if wanted.get("type") in stats.by_type else None
         if state is None:
