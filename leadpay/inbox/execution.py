@@ -246,8 +246,6 @@ class ClaimExecution:
             result: HandlerResult = await config.dispatcher.run(route, event, context)
             if own.is_used:
                 return await self._learn(stored, route, done, result)
-            if isinstance(result.error, LeaseLostError | RunFinishedError):
-                raise result.error
             if result.status != "succeeded":
                 return result.error
             return await self._commit(transaction, stored, done)
