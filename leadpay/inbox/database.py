@@ -330,6 +330,9 @@ class DatabaseInbox(ABC, Generic[C]):
 
     dialect: Dialect
 
+    was_opened = False
+    """Whether it was entered, now or earlier."""
+
     def __init__(self, queries: Queries[C]) -> None:
         self._queries = queries
         self._hint = asyncio.Event()

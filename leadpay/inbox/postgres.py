@@ -128,6 +128,7 @@ class PostgresInbox(DatabaseInbox["Connection"]):
     async def __aenter__(self) -> Self:
         """Connect; create or upgrade the schema."""
         await self.database.__aenter__()
+        self.was_opened = True
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

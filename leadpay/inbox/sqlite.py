@@ -102,6 +102,7 @@ class SqliteInbox(DatabaseInbox[sqlite3.Connection]):
         await self._thread.start()
         if self._accepting is not self._thread:
             await self._accepting.start()
+        self.was_opened = True
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

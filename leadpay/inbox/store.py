@@ -442,6 +442,11 @@ class Inbox(Protocol):
         """Move the watermark, forwards only."""
         ...
 
+    @property
+    def was_opened(self) -> bool:
+        """Whether it was entered, now or earlier."""
+        ...
+
     async def probe(self) -> None:
         """Check that the inbox is open, has its schema and can write; it changes nothing.
 

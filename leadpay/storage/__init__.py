@@ -112,7 +112,8 @@ def missing_files(files: Sequence[SchemaFile], *, version: int, works_with: int,
     missing = files[version:]
     if missing and not migrate:
         raise ConfigurationError(
-            f"the database has schema {version}, and this leadpay needs {known}: run 'leadpay inbox migrate'"
+            f"the database has schema {version}, and this leadpay needs {known}: start a worker or sender of "
+            "this version, or run 'leadpay inbox migrate'"
         )
     return missing
 

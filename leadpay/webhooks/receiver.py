@@ -165,6 +165,12 @@ class WebhookReceiver:
         """Whether events would never be handled, or without what a lifespan opens. Handlers can be added late."""
         return (self._inbox is not None and self._work) or any(True for _ in self.router.lifespans())
 
+    def _raise_if_inbox_is_not_open(self) -> None:
+        # Once it was open, a closed one is a failure of the store: the bank sends the event again. A store of the
+        # user's own need not say this.
+        if not getattr(self._inbox, "was_opened", True):
+            raise ConfigurationError("enter the inbox before its receiver: async with inbox")
+
     @property
     def problem(self) -> str | None:
         """Why it could not accept a webhook now, for ``leadpay.health``; None if it could."""
@@ -224,10 +230,13 @@ class WebhookReceiver:
             The HTTP status to respond with. Nothing that a sender can do makes this raise.
 
         Raises:
-            ConfigurationError: the receiver was not entered, and it works on an inbox or has a router with a lifespan.
+            ConfigurationError: the receiver was not entered, and it works on an inbox or has a router with a lifespan;
+                or the inbox was not entered.
         """
-        if self._users == 0 and self._must_be_entered:
-            raise ConfigurationError("enter the receiver while the application runs: async with receiver")
+        if self._users == 0:
+            self._raise_if_inbox_is_not_open()
+            if self._must_be_entered:
+                raise ConfigurationError("enter the receiver while the application runs: async with receiver")
         now = self._clock.now()
         start = 0.0 if self._observer is None else self._clock.monotonic()
         event = None
@@ -341,6 +350,7 @@ class WebhookReceiver:
 
     async def __aenter__(self) -> Self:
         """Enter the routers' lifespans and, with an inbox, start to handle what is stored."""
+        self._raise_if_inbox_is_not_open()
         self._users += 1
         if self._users == 1:
             for event_type in self.router.unhandled_mandatory():

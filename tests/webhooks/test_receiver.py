@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from leadpay.errors import ConfigurationError, RouterError
+from leadpay.inbox import open_inbox
 from leadpay.instrumentation import (
     DriftSeen,
     HandlerEnded,
@@ -404,6 +405,23 @@ async def test_without_an_inbox_unreadable_webhooks_go_to_their_handlers(
     assert receiver.counts == {"unreadable": 2}
     assert "builtins.ValueError" in caplog.text
     assert "Gertrude" not in repr(seen) + caplog.text
+
+
+@pytest.mark.asyncio
+async def test_an_inbox_that_was_not_entered_is_an_error(
+    bell: Bell, clock: Any, make_body: Body, signed: Signed
+) -> None:
+    """When the receiver is entered, and at the first request; once the inbox was closed, the bank gets a 503."""
+    inbox, body = open_inbox("sqlite:///:memory:"), make_body()
+    receiver = WebhookReceiver(bell.router, secrets=SECRET, clock=clock, inbox=inbox, work=False)
+    with pytest.raises(ConfigurationError, match="enter the inbox"):
+        await receiver.receive(body=body, headers=signed(body))
+    with pytest.raises(ConfigurationError, match="enter the inbox"):
+        await receiver.__aenter__()
+    async with inbox:
+        assert await receiver.receive(body=body, headers=signed(body)) == 200
+    other = make_body(event_id="event_2")
+    assert await receiver.receive(body=other, headers=signed(other)) == 503
 
 
 @pytest.mark.asyncio
