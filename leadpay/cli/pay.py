@@ -196,7 +196,7 @@ def write_results(ended: Sequence[Instruction], file: Path | None, *, as_json: b
             print_json(row)
         return
     text = StringIO(newline="")
-    writer = csv.DictWriter[str](text, RESULT_COLUMNS, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(text, RESULT_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
     if file is None:

@@ -136,7 +136,7 @@ async def test_delivered_events_are_printed_without_personal_data(
         await invoke("trigger", "posted", "--to", ear.url, "--set", f"creditor.name={NAME}", "--json")
         assert find_canaries(ear.bodies[-1].decode()) == {"name"}
     assert ear.is_signed(WEBHOOK_SECRET)
-    await invoke("backfill", "--inbox", f"sqlite:///{tmp_path / 'inbox.db'}")
+    await invoke("backfill", "--since", "2020-01-01", "--inbox", f"sqlite:///{tmp_path / 'inbox.db'}")
 
 
 @pytest.mark.asyncio
