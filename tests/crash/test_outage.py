@@ -55,7 +55,7 @@ async def test_a_disk_that_is_full_is_503_until_there_is_room(tmp_path: Path) ->
             number += 1
         assert number > 10
         await receiving.check()
-        await inbox._thread.run(lambda connection: connection.execute("PRAGMA max_page_count = 10000"))
+        await inbox._accepting.run(lambda connection: connection.execute("PRAGMA max_page_count = 10000"))
         assert await receiving.receive(f"event_{number}") == 200
         await receiving.check()
 
