@@ -165,7 +165,8 @@ async def test_without_an_outbox_the_bank_is_told(verdict: str, code: str, progr
     bank = program.scene.bank
     console = make(inbox=program.inbox, lead=program.scene.lead, auth=loopback)
     async with listening(console) as url, visiting(url) as visitor:
-        bank.faults.add("source_ip_refused:*:1")
+        # A refusal of a keyed write on a kept connection is confirmed by a second one.
+        bank.faults.add(f"source_ip_refused:*:{2 if verdict == 'return' else 1}")
         refused = await visitor.submit(path, await visitor.get(path), reason="x", code=code)
         assert (refused.status, "PermissionDeniedError" in refused.words) == (400, True)
         await visitor.submit(path, refused, reason="x", code=code)
