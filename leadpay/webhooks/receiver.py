@@ -171,6 +171,11 @@ class WebhookReceiver:
         if not getattr(self._inbox, "was_opened", True):
             raise ConfigurationError("enter the inbox before its receiver: async with inbox")
 
+    def _raise_if_not_entered(self) -> None:
+        self._raise_if_inbox_is_not_open()
+        if self._must_be_entered:
+            raise ConfigurationError("enter the receiver while the application runs: async with receiver")
+
     @property
     def problem(self) -> str | None:
         """Why it could not accept a webhook now, for ``leadpay.health``; None if it could."""
@@ -234,9 +239,7 @@ class WebhookReceiver:
                 or the inbox was not entered.
         """
         if self._users == 0:
-            self._raise_if_inbox_is_not_open()
-            if self._must_be_entered:
-                raise ConfigurationError("enter the receiver while the application runs: async with receiver")
+            self._raise_if_not_entered()
         now = self._clock.now()
         start = 0.0 if self._observer is None else self._clock.monotonic()
         event = None
