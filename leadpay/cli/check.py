@@ -1,5 +1,6 @@
 """``leadpay check``: list a router's routes, and the mandatory events that have no handler; examine the handlers."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -18,7 +19,7 @@ from leadpay.webhooks.route import Route
 from leadpay.webhooks.router import WebhookRouter
 
 
-async def check(
+def check(
     router: str,
     *,
     exam: Annotated[bool, Flag] = False,
@@ -42,7 +43,9 @@ async def check(
         raise ConfigurationError("--observe and --prepare need --exam")
     found = import_router(router)
     missing = found.unhandled_mandatory()
-    report = await _examine(found, observe, prepare) if exam else None
+    # Modules are imported before an event loop runs: a script may run one of its own.
+    functions = [None if path is None else import_function(path) for path in (observe, prepare)]
+    report = asyncio.run(_examine(found, *functions)) if exam else None
     exit_code = NEGATIVE if missing or (report is not None and report.findings) else OK
     if as_json:
         data = {"routes": [route_data(route) for route in found.routes()], "missing": missing}
@@ -59,15 +62,13 @@ async def check(
     return exit_code
 
 
-async def _examine(router: WebhookRouter, observe: str | None, prepare: str | None) -> ExamReport:
+async def _examine(
+    router: WebhookRouter, observe: Callable[..., Any] | None, prepare: Callable[..., Any] | None
+) -> ExamReport:
     """Examine, without what the handlers print: they run hundreds of times."""
     with redirect_stdout(io.StringIO()):
-        async with SqliteInbox(":memory:", prepare=_function(prepare)) as inbox:
-            return await examine(router, observe=_function(observe), inbox=inbox)
-
-
-def _function(path: str | None) -> Callable[..., Any] | None:
-    return None if path is None else import_function(path)
+        async with SqliteInbox(":memory:", prepare=prepare) as inbox:
+            return await examine(router, observe=observe, inbox=inbox)
 
 
 def _print(report: ExamReport) -> None:
