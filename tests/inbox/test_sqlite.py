@@ -77,7 +77,6 @@ async def test_webhooks_get_503_as_long_as_nothing_can_be_stored(path: Path) -> 
     receiver = WebhookReceiver(WebhookRouter("empty"), secrets=["whsec"], inbox=inbox, work=False, clock=clock)
     _, body = event_of("event_1")
     headers = {HEADER: sign(body, "whsec", int(NOW * 1000))}
-    assert await receiver.receive(body=body, headers=headers) == 503
     async with inbox:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

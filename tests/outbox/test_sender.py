@@ -76,7 +76,8 @@ async def test_what_got_no_response_is_in_doubt_and_asked_again_with_its_key(sce
 async def test_a_refusal_is_final_and_nothing_moved(outbox_url: str) -> None:
     """Only the bank refuses; what was refused counts against no limit any more."""
     async with open_outbox_scene(outbox_url, limits=Limits(per_day=5000)) as scene:
-        scene.bank.faults.add("proxy_error", operation="send", times=1, **REFUSAL)
+        # A refusal on a kept connection is confirmed by a second one.
+        scene.bank.faults.add("proxy_error", operation="send", times=2, **REFUSAL)
         await scene.outbox.send(**payment())
         await scene.work()
         refused = await scene.instruction()
