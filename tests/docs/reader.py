@@ -21,6 +21,9 @@ from typing import Any
 
 import asyncpg  # noqa: F401 - for the pages: after each, pytester forgets new modules, and this one crashes if it is loaded twice
 import pytest
+import sqlalchemy.dialects.postgresql.asyncpg
+import sqlalchemy.dialects.postgresql.psycopg
+import sqlalchemy.dialects.sqlite.aiosqlite
 import sqlalchemy.ext.asyncio  # noqa: F401 - the same
 from aiohttp.test_utils import unused_port
 
