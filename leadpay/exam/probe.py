@@ -120,6 +120,8 @@ class ExamDispatcher(Dispatcher):
 
 
 def _is_of_the_store(task: "asyncio.Task[Any]") -> bool:
-    """Whether leadpay or its pool of connections started a task, while a handler's statement waited for it."""
+    """Whether a task is leadpay's or its pool's, which start some while a statement waits; not of a user's function."""
     frame = getattr(task.get_coro(), "cr_frame", None)
-    return frame is not None and frame.f_globals["__name__"].partition(".")[0] in {"leadpay", "psycopg_pool"}
+    module: str = "" if frame is None else frame.f_globals["__name__"]
+    # The pool waits for a free connection by a condition of asyncio's.
+    return module == "asyncio.locks" or module.partition(".")[0] in {"leadpay", "psycopg_pool"}
