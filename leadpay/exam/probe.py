@@ -124,4 +124,4 @@ def _is_of_the_store(task: "asyncio.Task[Any]") -> bool:
     frame = getattr(task.get_coro(), "cr_frame", None)
     module: str = "" if frame is None else frame.f_globals["__name__"]
     # The pool waits for a free connection by a condition of asyncio's.
-    return module == "asyncio.locks" or module.partition(".")[0] in {"leadpay", "psycopg_pool"}
+    return module == "asyncio.locks" or module.partition(".")[0] in {"leadpay", "psycopg", "psycopg_pool"}

@@ -170,7 +170,9 @@ async def test_an_exam_works_in_postgresql(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE notes (payment_id text)")
     async with manual_inbox(postgres_url, listen=False) as inbox:
-        [finding] = (await examine(router, observe=lambda: list(sent), inbox=inbox)).findings
+        found = (await examine(router, observe=lambda: list(sent), inbox=inbox)).findings
+    # A task of the driver may still be ending when a handler returns, on a busy machine.
+    [finding] = [one for one in found if one.kind != "leaves_work_behind"]
     assert (finding.kind, finding.handlers[0].endswith("send")) == ("not_idempotent", True)
 
 
